@@ -1,0 +1,5 @@
+"""`python -m ups`: the command line; this is how torchrun starts it."""
+
+from ups.cli import main
+
+main()
