@@ -1,0 +1,181 @@
+"""Typed, frozen settings: overrides `key.path=value`, YAML and JSON files, one-line errors, a stable digest."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ups.types import UserError
+
+S = TypeVar("S", bound="Settings")
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and an unknown key is an error.
+
+    Where one of several kinds can be chosen, each kind's settings carry `kind: Literal["..."]` and the field that
+    holds them is a union discriminated by `kind`.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+    )
+
+
+def digest(value: Any, length: int = 16) -> str:
+    """Return the first `length` hex digits of the sha256 of a value's canonical JSON; equal in every process."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" for the valid name closest to `name`, or the list of valid names."""
+    valid = sorted(valid)
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    return f" (did you mean '{close[0]}'?)" if close else f" (valid: {', '.join(valid)})"
+
+
+def override(settings: S, assignments: Iterable[str]) -> S:
+    """Return the settings with `key.path=value` assignments applied and everything validated again.
+
+    A value is read as YAML. Choosing another `kind` drops the settings of the old kind.
+
+    Raises:
+        UserError: an assignment is malformed, names no setting, or has a value of the wrong type.
+    """
+    data = settings.model_dump(mode="json")
+    for assignment in assignments:
+        path, separator, text = assignment.partition("=")
+        if not separator or not path:
+            raise UserError(f"setting '{assignment}': write it as key.path=value")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UserError(f"setting '{assignment}': the value is not valid YAML") from None
+        _assign(data, path, value)
+    return validate(type(settings), data)
+
+
+def merge(settings: S, tree: dict[str, Any]) -> S:
+    """Return the settings with a nested mapping laid over them, validated again.
+
+    Raises:
+        UserError: a key names no setting, or a value has the wrong type.
+    """
+    data = settings.model_dump(mode="json")
+    for path, value in _leaves(tree, data):
+        _assign(data, path, value)
+    return validate(type(settings), data)
+
+
+def read_tree(path: Path) -> dict[str, Any]:
+    """Read a YAML or JSON file that holds one mapping.
+
+    Raises:
+        UserError: the file is missing, malformed, or holds something else.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"settings file {path}: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"settings file {path}: not valid YAML or JSON: {reason}") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"settings file {path}: expected a mapping of settings")
+    return tree
+
+
+def validate(kind: type[S], data: dict[str, Any]) -> S:
+    """Build settings from plain data.
+
+    Raises:
+        UserError: with every fault in one line, and for a misspelt name the nearest valid one.
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise UserError("; ".join(_explain(kind, data, fault) for fault in error.errors())) from None
+
+
+def _assign(data: dict[str, Any], path: str, value: Any) -> None:
+    *parents, leaf = path.split(".")
+    node: Any = data
+    for depth, key in enumerate(parents):
+        if not isinstance(node, dict) or key not in node:
+            where = ".".join(parents[:depth]) or "the settings"
+            hint = nearest(key, node) if isinstance(node, dict) else ""
+            raise UserError(f"setting '{path}': {where} has no '{key}'{hint}")
+        if node[key] is None:
+            node[key] = {}
+        node = node[key]
+    if not isinstance(node, dict):
+        raise UserError(f"setting '{path}': '{'.'.join(parents)}' is a value, not a group of settings")
+    if leaf == "kind" and node.get("kind") != value:
+        node.clear()  # the other kind's settings do not belong to this one
+    node[leaf] = value
+
+
+def _leaves(tree: dict[str, Any], data: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in sorted(tree.items(), key=lambda item: item[0] != "kind"):
+        path = f"{prefix}{key}"
+        known = data.get(key) if isinstance(data, dict) else None
+        if isinstance(value, dict) and isinstance(known, dict):
+            yield from _leaves(value, known, f"{path}.")
+        else:
+            yield path, value
+
+
+def _explain(kind: type[BaseModel], data: Any, fault: Any) -> str:
+    """Turn one pydantic fault into 'setting 'a.b': what is wrong'."""
+    path = [str(part) for part in fault["loc"]]
+    readable, node = [], data
+    for part in path:  # pydantic inserts the tags of unions; keep only what the user wrote
+        if isinstance(node, dict) and part in node:
+            readable.append(part)
+            node = node[part]
+        elif isinstance(node, list | tuple) and part.isdigit():
+            readable.append(part)
+            node = node[int(part)]
+        elif part == path[-1]:
+            readable.append(part)
+    where = f"setting '{'.'.join(readable)}'"
+    if fault["type"] == "extra_forbidden":
+        return f"{where}: no such setting{nearest(path[-1], _names(kind, path[:-1]))}"
+    if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return f"{where}: kind must be one of {fault['ctx'].get('expected_tags', 'the known kinds')}"
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    shown = "" if isinstance(fault["input"], dict) else f" (got {fault['input']!r})"
+    return f"{where}: {message}{shown}"
+
+
+def _names(kind: type[BaseModel], path: list[str]) -> list[str]:
+    """Return the names of the settings that may stand at `path`, following unions by their tag."""
+    candidates: list[type[BaseModel]] = [kind]
+    for part in path:
+        inside = [
+            _models(model.model_fields[part].annotation) for model in candidates if part in model.model_fields
+        ]
+        tagged = [m for m in candidates if _tag(m) == part]
+        candidates = tagged or [model for models in inside for model in models] or candidates
+    return [name for model in candidates for name in model.model_fields]
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("kind")
+    return field.default if field is not None else None
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in getattr(annotation, "__args__", ()) for model in _models(inner)]
