@@ -1,0 +1,1 @@
+"""Evaluation: rollouts, metrics, protocols, costs and the rows that every report reads."""

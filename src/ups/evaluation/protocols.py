@@ -1,0 +1,64 @@
+"""Protocols: what a stepper is shown, what it must forecast, and which number ranks it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ups.types import Stepper
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way to question a stepper. Numbers of two protocols never share a column of a table.
+
+    `num_context` true frames are shown and every later frame is scored. After `horizon` forecast frames the truth
+    is shown again, `num_context` frames of it; None is a rollout to the end of the trajectory. `primary` names the
+    metric that ranks steppers under this protocol.
+    """
+
+    name: str
+    num_context: int
+    horizon: int | None
+    primary: str
+    description: str
+
+
+PDEBENCH = Protocol(
+    name="pdebench",
+    num_context=10,
+    horizon=None,
+    primary="nrmse",
+    description="rollout from 10 true frames; frames 10 and later scored; error relative to each frame's truth",
+)
+"""PDEBench (arXiv:2210.07182; code since issue #41, which took the context frames out of the score)."""
+
+FROM_INITIAL = Protocol(
+    name="from_initial",
+    num_context=1,
+    horizon=None,
+    primary="relative_l2",
+    description="rollout from the initial frame alone; every later frame scored; error relative to the trajectory",
+)
+"""The task of CALM-PDE, latent neural operators and AROMA: from the initial condition to the whole trajectory."""
+
+ONE_STEP = Protocol(
+    name="one_step",
+    num_context=10,
+    horizon=1,
+    primary="nrmse",
+    description="each frame from 10 on predicted from true frames, one step ahead; no error accumulates",
+)
+"""The same frames as `PDEBENCH`, so that the two differ by the accumulation of errors alone."""
+
+PROTOCOLS = (PDEBENCH, FROM_INITIAL, ONE_STEP)
+
+
+def obstacle(protocol: Protocol, stepper: Stepper, num_frames: int) -> str:
+    """Return why a stepper cannot be scored under a protocol on trajectories of `num_frames`; "" if it can."""
+    if stepper.num_context > protocol.num_context:
+        return f"needs {stepper.num_context} context frames, the protocol gives {protocol.num_context}"
+    if num_frames <= protocol.num_context:
+        return (
+            f"the data have {num_frames} frames, the protocol takes {protocol.num_context} of them as context"
+        )
+    return ""

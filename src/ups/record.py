@@ -1,0 +1,95 @@
+"""`run.json`: what a run was made from, on which machine, and what came of it; written at the start and the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import ups
+from ups.config import Settings
+from ups.types import UserError
+
+NAME = "run.json"
+PACKAGES = ("torch", "numpy", "h5py", "pydantic", "safetensors", "duckdb")
+
+
+def begin(folder: Path, settings: Settings) -> dict[str, Any]:
+    """Return the record of the run in a folder; a new one is written, one of other settings is refused.
+
+    Raises:
+        UserError: the folder holds a run with other settings; the message names them.
+    """
+    chosen = settings.model_dump(mode="json")
+    if (folder / NAME).exists():
+        record = read(folder)
+        if different := _differences(record["settings"], chosen):
+            raise UserError(f"{folder}: holds a run with other settings ({different}); choose another --out")
+        return record
+    record = {
+        "settings": chosen,
+        "seed": chosen["seed"],
+        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "versions": {"ups": ups.__version__, "python": platform.python_version()}
+        | {package: metadata.version(package) for package in PACKAGES},
+        "machine": machine(),
+    }
+    write(folder, record)
+    return record
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the record of a run folder.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    try:
+        return json.loads((folder / NAME).read_text())
+    except OSError:
+        raise UserError(f"{folder}: not a run folder (no {NAME})") from None
+    except ValueError:
+        raise UserError(f"{folder / NAME}: damaged, not valid JSON") from None
+
+
+def write(folder: Path, record: dict[str, Any]) -> None:
+    """Replace the record in one step."""
+    temporary = folder / f".{NAME}.tmp"
+    temporary.write_text(json.dumps(record, indent=2))
+    os.replace(temporary, folder / NAME)
+
+
+def machine() -> dict[str, Any]:
+    """Return what the costs of a run depend on: processor, cores, threads, accelerator."""
+    return {
+        "processor": _processor(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown"
+
+
+def _differences(old: Any, new: Any, path: str = "") -> str:
+    """Return 'a.b: 1 -> 2, c: 3 -> 4' for the settings that differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        inside = (
+            _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+            for key in sorted(old.keys() | new.keys())
+        )
+        return ", ".join(text for text in inside if text)
+    return "" if old == new else f"{path}: {old} -> {new}"

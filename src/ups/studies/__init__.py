@@ -1,0 +1,1 @@
+"""Studies: what the rows of runs say, with intervals."""

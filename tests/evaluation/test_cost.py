@@ -1,0 +1,81 @@
+import math
+import time
+from dataclasses import dataclass
+
+import pytest
+import torch
+from known_steppers import Roll, advected
+from torch import nn
+
+from ups.evaluation.cost import Cost, cost_rows, measure_cost, num_parameters
+
+
+@dataclass(frozen=True)
+class Slow(Roll):
+    """Sleeps 2 ms a step, whatever the batch."""
+
+    def advance(self, state, generator=None):
+        time.sleep(2e-3)
+        return super().advance(state, generator)
+
+
+class Hungry(Roll):
+    def advance(self, state, generator=None):
+        torch.ones(64 * 2**20)  # 256 MiB, touched and let go
+        return super().advance(state, generator)
+
+
+class Network(nn.Module):
+    num_context = 1
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 4), nn.Linear(4, 3)
+        self.second.weight = self.first.weight  # shared: counted once
+
+    def encode(self, context, params): ...
+
+    def advance(self, state, generator=None): ...
+
+    def decode(self, state): ...
+
+
+@dataclass(frozen=True)
+class Wrapped(Roll):
+    inner: object = None
+    others: tuple = ()
+
+
+def test_time_per_frame_is_shared_by_the_batch_and_not_by_a_single_trajectory():
+    cost = measure_cost(Slow(), advected(num=6), num_frames=4, num_repeats=3)
+    assert 2.0 < cost.ms_per_frame_single < 8.0
+    assert 2.0 / 6 < cost.ms_per_frame < 8.0 / 6
+
+
+def test_peak_memory_sees_what_a_step_takes_for_a_moment_and_forgets_it_afterwards():
+    data = advected()
+    before, hungry, after = (measure_cost(kind(), data, num_frames=2) for kind in (Roll, Hungry, Roll))
+    if math.isnan(before.peak_memory_mib):
+        pytest.skip("the kernel does not let a process reset its peak")
+    assert 250 < hungry.peak_memory_mib - before.peak_memory_mib < 400
+    assert abs(after.peak_memory_mib - before.peak_memory_mib) < 64
+
+
+def test_parameters_are_counted_once_also_inside_wrappers():
+    network = Network()
+    assert num_parameters(Roll()) == 0
+    assert num_parameters(network) == 12 + 4 + 3
+    assert num_parameters(Wrapped(inner=Wrapped(inner=network), others=(network, nn.Linear(2, 2)))) == 19 + 6
+
+
+def test_costs_are_rows_of_no_trajectory_and_what_is_unknown_has_no_row():
+    columns = cost_rows("stepper", Cost(1.5, 2.5, math.nan, 10), training_seconds=60.0)
+    assert columns["metric"].tolist() == [
+        "ms_per_frame",
+        "ms_per_frame_single",
+        "num_parameters",
+        "training_seconds",
+    ]
+    assert columns["value"].tolist() == [1.5, 2.5, 10.0, 60.0]
+    assert set(columns["protocol"]) == {"cost"}
+    assert set(columns["trajectory"]) == {-1}
