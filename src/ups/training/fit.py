@@ -1,0 +1,210 @@
+"""The one loop that trains every stage. Read it from top to bottom."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import cast
+
+import torch
+
+from ups.config import digest as digest_of
+from ups.data.windows import draw_windows
+from ups.progress import Progress
+from ups.streams import stream
+from ups.training import distributed
+from ups.training.plan import Plan, plan_seconds, plan_updates
+from ups.training.settings import Fit
+from ups.training.signals import Interrupted, noted
+from ups.training.stages import Stage, gradient_reach
+from ups.training.state import State, load_weights
+from ups.training.store import StageStore, Store
+from ups.training.trackers import Guarded, Tracker
+from ups.training.update import Draw, Updater
+from ups.types import Trajectory
+
+__all__ = ["DivergenceError", "Fitted", "Interrupted", "fit"]
+
+logger = logging.getLogger(__name__)
+
+Validate = Callable[[], float]
+
+
+class DivergenceError(RuntimeError):
+    """Too many updates were skipped: the run cannot go on."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training cost and brought.
+
+    `skill` is the loss over the trivial predictor's loss, with the kept weights, on training windows of the last
+    phase: 0 is perfect, above 1 is a failure. `score` is the best validation, reached after `best_update`; None if
+    there was none. `seconds` is wall time, interruptions left out.
+    """
+
+    updates: int
+    seconds: float
+    planned_seconds: float | None
+    skill: float
+    score: float | None
+    best_update: int
+    num_skipped: int
+    num_parameters: int
+
+
+def fit(
+    stage: Stage,
+    train: Trajectory,
+    store: Store,
+    settings: Fit,
+    seed: int,
+    *,
+    validate: Validate | None = None,
+    draw: Draw = draw_windows,
+    tracker: Tracker | None = None,
+    progress: Progress | None = None,
+    digest: str = "",
+) -> Fitted:
+    """Train a stage; at the end its model holds the averaged weights that validated best.
+
+    Randomness comes from the streams (seed, "batch", update), so that stages with equal windows see the same
+    batches, and (seed, name of the stage, update). What `store` holds of the same stage is gone on with, on the
+    CPU bit for bit; a finished stage returns at once. `digest` stands for what the stage and the data were made
+    from. `validate` scores the model as it stands; smaller is better. Under torchrun each process takes its part
+    of every batch.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM arrived; a checkpoint is saved.
+        DivergenceError: more than `settings.max_skips` updates were skipped.
+    """
+    distributed.start()
+    shelf = store.stage(stage.name, digest_of([digest, settings.model_dump(mode="json"), seed]))
+    finished = distributed.broadcast(shelf.finished)
+    if finished is not None:
+        load_weights(stage.model, finished[0])
+        stage.model.eval()
+        return Fitted(**finished[1]["fitted"])
+
+    update = Updater(stage, train, settings, seed, draw)
+    update.check()
+    state = State.start(stage.model, settings)
+    plan = _resume(state, shelf) or _begin(state, shelf, update, validate)
+    watch = Guarded(tracker if distributed.is_main() else None)
+    watch.start(stage.name, settings.model_dump(mode="json"))
+    clock = saved = time.monotonic()
+
+    with noted() as signals:
+        stage.model.train()
+        while state.update < plan.num_updates:
+            used = plan.progress(state.update)
+            row = update(state, used)
+            if validate is not None and plan.validates(state.update, settings.num_validations):
+                row["validation"] = _validate(state, validate)
+                state.keep_if_best(row["validation"])
+            now = time.monotonic()
+            state.seconds, clock = state.seconds + now - clock, now
+
+            if row["gradient"] > settings.warn_gradient:
+                logger.warning(
+                    "%s: gradient norm %.3g at update %d", stage.name, row["gradient"], state.update
+                )
+            if state.update % settings.log_every == 0 or "validation" in row or row["skipped"]:
+                row = {"progress": used, "seconds": state.seconds, **row}
+                shelf.append({"update": state.update, **row})
+                watch.log(row, state.update)
+            if progress is not None and distributed.is_main():
+                text = f"loss {row['loss'] / row['trivial']:.3g} of trivial, {state.speed:.3g} updates/s"
+                progress(plan.progress(state.update), text)
+            if state.num_skipped > settings.max_skips:
+                raise DivergenceError(
+                    f"stage '{stage.name}' stopped at update {state.update} of {plan.num_updates}: "
+                    f"{state.num_skipped} updates were skipped, the last with gradient norm {row['gradient']:.3g} "
+                    f"and loss {row['loss']:.3g}; try a lower learning_rate (now {settings.learning_rate:g})"
+                )
+            stop = distributed.agree(signals.signum != 0)
+            if stop or now - saved > settings.checkpoint_every_seconds:
+                shelf.write_checkpoint(state.tensors(), state.numbers())
+                saved = now
+            if stop:
+                where = f"in stage '{stage.name}' after update {state.update} of {plan.num_updates}"
+                raise Interrupted(signals.signum or signal.SIGTERM, where)
+
+        if not state.best:
+            state.keep()
+        load_weights(stage.model, state.best)
+        stage.model.eval()
+        fitted = Fitted(
+            updates=state.update,
+            seconds=round(state.seconds, 3),
+            planned_seconds=plan.seconds,
+            skill=_skill(update, plan),
+            score=state.best_score if state.best_update else None,
+            best_update=state.best_update or state.update,
+            num_skipped=state.num_skipped,
+            num_parameters=sum(average.numel() for average in state.ema.average.values()),
+        )
+        shelf.finish(state.best, {"fitted": asdict(fitted)})
+    watch.end()
+    return fitted
+
+
+def _resume(state: State, shelf: StageStore) -> Plan | None:
+    """Return the stored plan, if there is one, with the state at the last checkpoint."""
+    record = distributed.broadcast(shelf.plan)
+    if record is None:
+        return None
+    state.seconds = record["calibration_seconds"]
+    checkpoint = distributed.broadcast(shelf.checkpoint)
+    if checkpoint is not None:
+        state.restore(*checkpoint)
+    shelf.rewind(state.update)
+    return Plan(tuple(record["starts"]), tuple(record["phase_updates"]), record["seconds"])
+
+
+def _begin(state: State, shelf: StageStore, update: Updater, validate: Validate | None) -> Plan:
+    """Prove that the loss reaches every parameter, then plan and write the plan down."""
+    begin = time.monotonic()
+    settings, stage = update.settings, update.stage
+    generator = stream(update.seed, f"{stage.name}/reach", 0, update.device)
+    gradient_reach(stage, update.batch(0, stage.window(1.0)), generator)
+    starts = tuple(start for start, _ in settings.unroll)
+    if settings.seconds is None:
+        plan = plan_updates(cast(int, settings.updates), starts)
+    else:
+        seconds = settings.seconds
+        cost = update.rehearse(seconds)
+        overhead = time.monotonic() - begin
+        if validate is not None:
+            validation = time.monotonic()
+            _validate(state, validate)
+            overhead += (time.monotonic() - validation) * (settings.num_validations + 1)
+        costs = tuple(cost[stage.window(start)] for start in starts)
+        plan = distributed.broadcast(lambda: plan_seconds(seconds, starts, costs, overhead))
+    state.seconds = time.monotonic() - begin
+    shelf.write_plan(asdict(plan) | {"calibration_seconds": state.seconds})
+    return plan
+
+
+def _validate(state: State, validate: Validate) -> float:
+    """Score the averaged weights."""
+    with state.ema.swapped_in(), torch.no_grad():
+        state.model.eval()
+        score = distributed.broadcast(validate)
+        state.model.train()
+    return score
+
+
+def _skill(update: Updater, plan: Plan, num_batches: int = 4) -> float:
+    """Return loss over trivial loss of the model as it stands, on batches that come after those of the run."""
+    window = update.stage.window(plan.progress(plan.num_updates))
+    loss = trivial = 0.0
+    with torch.no_grad():
+        for index in range(plan.num_updates, plan.num_updates + num_batches):
+            generator = stream(update.seed, f"{update.stage.name}/skill", index, update.device)
+            losses, parts = update.stage.loss(update.batch(index, window), generator)
+            loss, trivial = loss + losses.mean().item(), trivial + parts["trivial"].mean().item()
+    return loss / trivial

@@ -1,0 +1,90 @@
+"""From a budget to a fixed number of updates per phase, so that a run can be repeated and resumed exactly."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ups.training import distributed
+
+MAX_TIMED = 20
+"""Timed updates per phase: enough for a median that a hiccup of the machine does not move."""
+SHARE = 0.01
+"""The part of the budget that timing one phase may take."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many updates each phase of a budget has; phase `i` begins at the fraction `starts[i]` of the budget.
+
+    `seconds` is the wall time that was planned; None where the budget is a number of updates.
+    """
+
+    starts: tuple[float, ...]
+    phase_updates: tuple[int, ...]
+    seconds: float | None = None
+
+    @property
+    def num_updates(self) -> int:
+        """The number of updates of the whole run."""
+        return sum(self.phase_updates)
+
+    def progress(self, update: int) -> float:
+        """Return the fraction of the budget that is used before `update`: 0 at the first, 1 after the last.
+
+        Linear within a phase and equal to the phase's start at its first update. It drives the learning rate and
+        the unroll.
+        """
+        for start, end, num_updates in zip(
+            self.starts, (*self.starts[1:], 1.0), self.phase_updates, strict=True
+        ):
+            if update < num_updates:
+                return start + (end - start) * update / num_updates
+            update -= num_updates
+        return 1.0
+
+    def validates(self, update: int, num_validations: int) -> bool:
+        """Return whether one of `num_validations` evenly spaced validations follows the first `update` updates."""
+        return (
+            update * num_validations // self.num_updates > (update - 1) * num_validations // self.num_updates
+        )
+
+
+def plan_updates(num_updates: int, starts: tuple[float, ...]) -> Plan:
+    """Divide a number of updates among phases; a phase's fraction is one of the updates."""
+    bounds = [round(start * num_updates) for start in starts] + [num_updates]
+    return Plan(starts, tuple(end - start for start, end in pairwise(bounds)))
+
+
+def plan_seconds(
+    seconds: float, starts: tuple[float, ...], costs: tuple[float, ...], overhead: float
+) -> Plan:
+    """Divide wall time among phases: phase `i` makes (share of the time left) / `costs[i]` updates, at least one.
+
+    `costs` are seconds per update; `overhead` are seconds that go to other things (calibration, validation).
+    """
+    left = max(seconds - overhead, 0.0)
+    shares = [end - start for start, end in zip(starts, (*starts[1:], 1.0), strict=True)]
+    updates = [max(1, round(share * left / cost)) for share, cost in zip(shares, costs, strict=True)]
+    return Plan(starts, tuple(updates), seconds)
+
+
+def measure(one_update: Callable[[], object], seconds: float) -> float:
+    """Return the median wall time of one update, in seconds, after two that warm up.
+
+    Between 2 and 20 updates are timed, fewer where a hundredth of the budget `seconds` would not hold them.
+    """
+    one_update()
+    estimate = max(_clock(one_update), 1e-6)
+    # one process decides for all: each update is collective
+    num_timed = distributed.broadcast(lambda: min(max(int(SHARE * seconds / estimate), 2), MAX_TIMED))
+    return statistics.median(_clock(one_update) for _ in range(num_timed))
+
+
+def _clock(one_update: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    one_update()
+    return time.perf_counter() - begin

@@ -1,0 +1,147 @@
+"""What is trained and by which loss: Forecast (any stepper) and Autoencode (a codec)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast, runtime_checkable
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from ups.training.optim import trainable
+from ups.types import Stepper, Trajectory
+
+PerWindow = Float[Tensor, "batch"]
+Loss = tuple[PerWindow, dict[str, PerWindow]]
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """A model and its loss: all that `fit` needs to know.
+
+    The parts of a loss are "trivial", the loss of the trivial predictor on the same frames, and the terms of the
+    loss by name, if it has several; each term must carry a gradient.
+    """
+
+    name: str
+
+    @property
+    def model(self) -> nn.Module:
+        """The module whose parameters with `requires_grad` are trained."""
+        ...
+
+    def window(self, progress: float) -> int:
+        """Return the number of frames of a training window at a fraction of the budget."""
+        ...
+
+    def loss(self, batch: Trajectory, generator: Generator) -> Loss:
+        """Return the loss of each window of the batch, and its parts."""
+        ...
+
+
+def relative_error(
+    prediction: Float[Tensor, "batch time field *space"], truth: Float[Tensor, "batch time field *space"]
+) -> PerWindow:
+    """Squared error over squared norm of the truth, per frame and field, averaged over both.
+
+    mean_{time, field} (sum_x (prediction - truth)^2 / sum_x truth^2); dimensionless; 1 is as bad as predicting
+    zero. A frame whose squared norm is below 1e-6 of the window's mean (a field at rest) counts by that instead.
+    """
+    error = (prediction.float() - truth).square().flatten(3).sum(-1)
+    norm = truth.square().flatten(3).sum(-1)
+    floor = (1e-6 * norm.mean(1, keepdim=True)).clamp_min(torch.finfo(norm.dtype).tiny)
+    return (error / norm.maximum(floor)).mean((1, 2))
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Train a stepper to forecast: encode the context once, advance, decode every frame.
+
+    The gradient runs through the whole unroll. `unroll` holds pairs (fraction of the budget, steps). The trivial
+    predictor is persistence: the last frame of the context, unchanged.
+    """
+
+    name: str
+    stepper: Stepper
+    unroll: tuple[tuple[float, int], ...] = ((0.0, 1),)
+
+    @property
+    def model(self) -> nn.Module:
+        """The stepper, which is a module too."""
+        return cast(nn.Module, self.stepper)
+
+    def window(self, progress: float) -> int:
+        """Return the context and the steps of the phase at `progress`."""
+        return self.stepper.num_context + [steps for start, steps in self.unroll if start <= progress][-1]
+
+    def loss(self, batch: Trajectory, generator: Generator) -> Loss:
+        """Return the relative error of the forecast frames; see `relative_error`."""
+        num_context = self.stepper.num_context
+        context, truth = batch.values[:, :num_context], batch.values[:, num_context:]
+        state = self.stepper.encode(context, batch.params)
+        frames = []
+        for _ in range(truth.shape[1]):
+            state = self.stepper.advance(state, generator)
+            frames.append(self.stepper.decode(state))
+        persistence = context[:, -1:].expand_as(truth)
+        return relative_error(torch.stack(frames, 1), truth), {"trivial": relative_error(persistence, truth)}
+
+
+@dataclass(frozen=True)
+class Autoencode:
+    """Train a codec to reconstruct single frames; the codec works in the units of the normalizer.
+
+    The trivial predictor is the frame's spatial mean.
+    """
+
+    name: str
+    codec: Any
+    normalizer: Any
+
+    @property
+    def model(self) -> nn.Module:
+        """The codec; the normalizer is fixed."""
+        return self.codec
+
+    def window(self, progress: float) -> int:
+        """Return 1: frames are reconstructed one by one."""
+        return 1
+
+    def loss(self, batch: Trajectory, generator: Generator) -> Loss:
+        """Return the relative error of the reconstruction in physical units; see `relative_error`."""
+        truth = batch.values
+        frames = self.normalizer.normalize(rearrange(truth, "batch time ... -> (batch time) ..."))
+        frames = self.normalizer.denormalize(self.codec.decode(self.codec.encode(frames)))
+        mean = truth.flatten(3).mean(-1)[(..., *[None] * (truth.ndim - 3))].expand_as(truth)
+        return relative_error(frames.reshape(truth.shape), truth), {"trivial": relative_error(mean, truth)}
+
+
+def gradient_reach(stage: Stage, batch: Trajectory, generator: Generator) -> None:
+    """Prove that the loss reaches every parameter that it is meant to train.
+
+    The proof runs on a copy whose parameters, silent buffers and equation parameters are moved a little, so that a
+    head initialized at zero, or data in which the viscosity never changes, accuses nobody.
+
+    Raises:
+        ValueError: a parameter gets no gradient or exactly zero, or a term of the loss has no gradient.
+    """
+    stage = copy.deepcopy(stage)
+    parameters = trainable(stage.model)
+    silent = [b for b in stage.model.buffers() if b.is_floating_point() and not b.any()]
+    with torch.no_grad():
+        for tensor in (*parameters.values(), *silent):
+            scale = 0.05 * tensor.square().mean().sqrt() + 0.01
+            tensor += scale * torch.randn(tensor.shape, generator=generator, device=tensor.device)
+        moved = torch.rand(batch.params.shape, generator=generator, device=batch.params.device)
+    batch = replace(batch, params=batch.params * (1 + 0.1 * moved) + 1e-3 * moved)
+    loss, parts = stage.loss(batch, generator)
+    for name, part in parts.items():
+        if name != "trivial" and not part.requires_grad:
+            raise ValueError(f"stage '{stage.name}': the term '{name}' of the loss has no gradient")
+    gradients = torch.autograd.grad(loss.mean(), list(parameters.values()), allow_unused=True)
+    lost = [name for name, g in zip(parameters, gradients, strict=True) if g is None or not g.any()]
+    if lost:
+        raise ValueError(f"stage '{stage.name}': the loss does not reach the parameters {', '.join(lost)}")

@@ -1,0 +1,134 @@
+"""One update: the batch, its gradient, the watch over it, the step."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+import torch
+from torch import Generator, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ups.data.symmetries import augment
+from ups.streams import stream
+from ups.training import distributed
+from ups.training.optim import clip_gradient, learning_rate, set_learning_rate, trainable
+from ups.training.plan import measure
+from ups.training.settings import Fit
+from ups.training.stages import Loss, Stage
+from ups.training.state import State
+from ups.types import Trajectory, UserError
+
+Draw = Callable[[Trajectory, int, int, Generator], Trajectory]
+
+
+class StageLoss(nn.Module):
+    """The loss of a stage as a module, which is what torch's DDP and compiler take."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.stage = stage
+        self.model = stage.model
+
+    def forward(self, batch: Trajectory, generator: Generator) -> Loss:
+        """Return the loss of each window and its parts."""
+        return self.stage.loss(batch, generator)
+
+
+@dataclass(frozen=True)
+class Updater:
+    """Draws the batch of an update and takes the step; everything is a function of (seed, update, state)."""
+
+    stage: Stage
+    train: Trajectory
+    settings: Fit
+    seed: int
+    draw: Draw
+
+    def batch(self, update: int, length: int) -> Trajectory:
+        """Return the windows of one update, for all processes together; equal for all stages of one seed."""
+        generator = stream(self.seed, "batch", update)
+        windows = self.draw(self.train, self.settings.batch_size, length, generator)
+        return augment(windows, self.settings.symmetries, generator).to(self.device)
+
+    def __call__(self, state: State, progress: float) -> dict[str, float]:
+        """Make one update and return what happened: losses, gradient norm, learning rate, skipped (0 or 1).
+
+        A gradient that is not finite or above `skip_gradient` leaves weights and moments as they are.
+        """
+        parameters = list(trainable(state.model).values())
+        row = distributed.mean(self._gradient(state.update, progress))
+        norm = clip_gradient(parameters, self.settings.clip)
+        rate = learning_rate(self.settings, state.update, progress)
+        skip = not (norm <= self.settings.skip_gradient and math.isfinite(row["loss"]))
+        if not skip:
+            set_learning_rate(state.optimizer, rate)
+            state.optimizer.step()
+            state.ema.update()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.update += 1
+        state.num_skipped += skip
+        return row | {"gradient": norm, "learning_rate": rate, "skipped": float(skip)}
+
+    def _gradient(self, update: int, progress: float) -> dict[str, float]:
+        """Leave the gradient of this process' part of the batch on the parameters; return the mean losses."""
+        batch = self.batch(update, self.stage.window(progress))
+        num_parts = self.settings.accumulation
+        size = len(batch) // (num_parts * distributed.world_size())
+        sums: dict[str, torch.Tensor] = {}
+        for part in range(distributed.rank() * num_parts, (distributed.rank() + 1) * num_parts):
+            generator = stream(self.seed, f"{self.stage.name}/{part}", update, self.device)
+            windows = batch.select(slice(part * size, (part + 1) * size))
+            with torch.autocast(
+                self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"
+            ):
+                loss, parts = self._loss(windows, generator)
+            (loss.mean() / num_parts).backward()
+            for name, values in {"loss": loss, **parts}.items():
+                sums[name] = sums.get(name, 0) + values.detach().mean() / num_parts
+        return dict(zip(sums, torch.stack(list(sums.values())).tolist(), strict=True))
+
+    @cached_property
+    def device(self) -> torch.device:
+        """The device of the model."""
+        return next(self.stage.model.parameters()).device
+
+    @cached_property
+    def _loss(self) -> nn.Module:
+        loss: nn.Module = StageLoss(self.stage)
+        if distributed.world_size() > 1:
+            loss = DistributedDataParallel(loss)
+        return torch.compile(loss) if self.settings.compile else loss  # ty: ignore[invalid-explicit-return]
+
+    def rehearse(self, budget: float) -> dict[int, float]:
+        """Return the wall time of one update for each length of window, measured on copies that are thrown away."""
+        seconds: dict[int, float] = {}
+        for start, _ in self.settings.unroll:
+            if (window := self.stage.window(start)) not in seconds:
+                again = replace(self, stage=copy.deepcopy(self.stage))
+                state = State.start(again.stage.model, self.settings)
+                seconds[window] = measure(partial(again, state, start), budget)
+        return seconds
+
+    def check(self) -> None:
+        """See that every window fits into the data and that the processes can share a batch.
+
+        Raises:
+            UserError: they do not.
+        """
+        length = max(self.stage.window(start) for start, _ in self.settings.unroll)
+        num_frames = self.train.values.shape[1]
+        if num_frames < length:
+            raise UserError(
+                f"stage '{self.stage.name}': trajectories have {num_frames} frames but the longest window needs "
+                f"{length}; shorten 'unroll' or the context"
+            )
+        parts = self.settings.accumulation * distributed.world_size()
+        if self.settings.batch_size % parts:
+            raise UserError(
+                f"stage '{self.stage.name}': batch_size {self.settings.batch_size} is no multiple of {parts} "
+                "(processes x accumulation)"
+            )

@@ -1,0 +1,270 @@
+import json
+import math
+import random
+import shutil
+import signal
+import time
+
+import pytest
+import torch
+import toy
+from safetensors.torch import load_file
+
+from ups.training.fit import DivergenceError, Interrupted, fit
+from ups.training.stages import Forecast
+from ups.training.store import Store
+from ups.types import UserError
+
+
+def kept(folder):
+    return load_file(folder / "stages/operator/model.safetensors")
+
+
+def log(folder):
+    lines = (folder / "stages/operator/log.jsonl").read_text().splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
+
+
+def same(first, second):
+    first, second = kept(first), kept(second)
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def start(folder, **changes):
+    """Train in another process, which knows torch already."""
+    process = toy.processes().Process(target=toy.train, args=(str(folder),), kwargs=changes)
+    process.start()
+    return process
+
+
+def kill_again_and_again(folder, times, **changes):
+    """Kill the run at random moments after its first checkpoint, then let it get through."""
+    clock = random.Random(0)
+    for _ in range(times):
+        process = start(folder, **changes)
+        while not (folder / "stages/operator/checkpoint.safetensors").exists():
+            time.sleep(0.01)
+        time.sleep(clock.uniform(0.2, 0.6))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL  # it was still at work
+    process = start(folder, **changes)
+    process.join(60)
+    assert process.exitcode == 0
+
+
+def test_the_stage_learns_the_advection_of_waves(tmp_path):
+    stepper, fitted = toy.train(tmp_path, updates=400, batch_size=16)
+    assert fitted.skill < 0.05
+    assert fitted.updates == 400
+    assert fitted.num_parameters == 6
+    # the model at the end is the one that was scored best
+    held_out = toy.waves(16, seed=1)
+    state = held_out.values[:, 0]
+    for _ in range(4):
+        state = stepper.advance(state)
+    assert (state - held_out.values[:, 4]).square().mean().item() == pytest.approx(fitted.score, rel=1e-6)
+    assert not stepper.training
+
+
+def test_a_run_killed_at_random_moments_ends_like_one_that_was_not(tmp_path):
+    changes = {"updates": 150, "checkpoint_every_seconds": 0.001}
+    kill_again_and_again(tmp_path / "killed", 3, pause=0.015, **changes)
+    toy.train(tmp_path / "whole", **changes)
+    assert same(tmp_path / "killed", tmp_path / "whole")
+    assert log(tmp_path / "killed") == log(tmp_path / "whole")
+
+
+def test_a_killed_run_with_a_budget_in_seconds_follows_its_stored_plan(tmp_path):
+    changes = {"updates": None, "seconds": 2.0, "pause": 0.01, "checkpoint_every_seconds": 0.001}
+    kill_again_and_again(tmp_path / "killed", 1, **changes)
+    (tmp_path / "whole/stages/operator").mkdir(parents=True)
+    shutil.copy(tmp_path / "killed/stages/operator/plan.json", tmp_path / "whole/stages/operator")
+    _, fitted = toy.train(tmp_path / "whole", **changes)
+    assert fitted.updates > 10
+    assert same(tmp_path / "killed", tmp_path / "whole")
+    assert log(tmp_path / "killed") == log(tmp_path / "whole")
+
+
+def test_a_budget_in_seconds_is_kept(tmp_path):
+    begin = time.monotonic()
+    _, fitted = toy.train(tmp_path, updates=None, seconds=2.0, pause=0.05)
+    assert time.monotonic() - begin == pytest.approx(2.0, rel=0.5)
+    assert fitted.seconds == pytest.approx(2.0, rel=0.5)
+    assert fitted.planned_seconds == 2.0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_a_checkpoint_and_the_next_run_resumes(tmp_path, signum):
+    calls = []
+
+    def draw(*arguments):
+        calls.append(1)
+        if len(calls) == 22:
+            signal.raise_signal(signum)
+        return toy.draw_windows(*arguments)
+
+    stage = Forecast("operator", toy.Shift(), toy.settings().unroll)
+    with Store(tmp_path / "stopped") as store, pytest.raises(Interrupted) as stop:
+        fit(stage, toy.waves(), store, toy.settings(), 0, draw=draw)
+    assert stop.value.signum == signum
+    assert signal.Signals(signum).name in str(stop.value)
+    record = json.loads((tmp_path / "stopped/stages/operator/plan.json").read_text())
+    with Store(tmp_path / "stopped") as store:
+        _, numbers = store.stage("operator", record["digest"]).checkpoint()
+    assert numbers["update"] == 21  # the proof of the gradient drew the first batch
+    toy.train(tmp_path / "stopped", validated=False, model_seed=5)
+    toy.train(tmp_path / "whole", validated=False)
+    assert same(tmp_path / "stopped", tmp_path / "whole")
+    assert log(tmp_path / "stopped") == log(tmp_path / "whole")
+
+
+def test_a_finished_stage_returns_at_once_with_its_weights(tmp_path):
+    stepper, fitted = toy.train(tmp_path)
+    again, same_fitted = toy.train(tmp_path, model_seed=7, pause=1000.0)
+    assert same_fitted == fitted
+    assert torch.equal(again.kernel, stepper.kernel)
+
+
+def test_other_settings_or_another_seed_in_the_same_folder_are_refused(tmp_path):
+    toy.train(tmp_path, updates=5)
+    for changes in ({"updates": 6}, {"updates": 5, "seed": 1}, {"updates": 5, "clip": None}):
+        with pytest.raises(UserError, match="holds a run with other settings"):
+            toy.train(tmp_path, **changes)
+
+
+def test_seeds_differ_and_repeat(tmp_path):
+    first, _ = toy.train(tmp_path / "a", seed=0)
+    again, _ = toy.train(tmp_path / "b", seed=0)
+    other, _ = toy.train(tmp_path / "c", seed=1)
+    assert torch.equal(first.kernel, again.kernel)
+    assert not torch.equal(first.kernel, other.kernel)
+
+
+def test_validation_leaves_training_as_it_is_to_the_bit(tmp_path):
+    constant = {"ema_decay": 0.0, "unroll": [[0.0, 1]]}
+    toy.train(tmp_path / "with", num_validations=60, **constant)
+    toy.train(tmp_path / "without", num_validations=60, validated=False, **constant)
+    rows = {row["update"]: row for row in log(tmp_path / "with")}
+    assert all("validation" in row for row in rows.values())
+    for row in log(tmp_path / "without"):
+        del rows[row["update"]]["validation"]
+        assert rows[row["update"]] == row  # equal losses and gradient norms to the last bit
+
+
+def test_the_global_generator_is_neither_used_nor_moved(tmp_path):
+    before = torch.get_rng_state()
+    toy.train(tmp_path, updates=5)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_weights_that_validated_best_are_kept(tmp_path):
+    # a rate so high that the run is best in the middle
+    scores = iter([5.0, 1.0, 3.0, float("nan")])
+    seen = []
+    stepper = toy.Shift()
+
+    def validate():
+        seen.append(stepper.kernel.detach().clone())
+        return next(scores)
+
+    stage = Forecast("operator", stepper, toy.settings().unroll)
+    with Store(tmp_path) as store:
+        fitted = fit(stage, toy.waves(), store, toy.settings(), 0, validate=validate)
+    assert (fitted.score, fitted.best_update) == (1.0, 30)
+    assert torch.equal(stepper.kernel, seen[1])
+    assert not torch.equal(stepper.kernel, seen[3])
+
+
+def test_what_is_validated_is_the_average_of_the_weights(tmp_path):
+    weights = []
+
+    class Watched(toy.Shift):
+        def advance(self, state, generator=None):
+            weights.append(self.kernel.detach().double().flatten().clone())
+            return super().advance(state, generator)
+
+    stepper, validated = Watched(), []
+
+    def validate():
+        validated.append(stepper.kernel.detach().double().flatten())
+        return 0.0
+
+    settings = toy.settings(updates=20, unroll=[[0.0, 1]], num_validations=1)
+    with Store(tmp_path) as store:
+        fit(
+            Forecast("operator", stepper, settings.unroll), toy.waves(), store, settings, 0, validate=validate
+        )
+    weights = weights[1:]  # the first call is the proof of the gradient
+    raw = {"updates": 20, "unroll": [[0.0, 1]], "ema_decay": 0.0, "validated": False}
+    average, final = weights[0], toy.train(tmp_path / "raw", **raw)[0]
+    for update, weight in enumerate([*weights[1:20], final.kernel.detach().double().flatten()]):
+        d = min(0.9, (1 + update) / (10 + update))
+        average = d * average + (1 - d) * weight
+    torch.testing.assert_close(validated[0], average, rtol=1e-4, atol=1e-6)
+
+
+def test_a_run_that_skips_too_often_stops_with_the_reason(tmp_path):
+    data = toy.waves()
+    data.values[:, 5] = math.nan
+    stage = Forecast("operator", toy.Shift(), toy.settings().unroll)
+    settings = toy.settings(max_skips=3, batch_size=1, updates=1000)
+    with Store(tmp_path) as store, pytest.raises(DivergenceError) as stop:
+        fit(stage, data, store, settings, 0)
+    assert "4 updates were skipped" in str(stop.value)
+    assert "loss nan" in str(stop.value)
+    assert all(parameter.isfinite().all() for parameter in stage.model.parameters())
+    skipped = [row for row in log(tmp_path) if row["skipped"]]
+    assert len(skipped) == 4
+    assert skipped[0]["loss"] is None
+
+
+def test_gradients_above_the_warning_are_told_and_counted_by_the_log(tmp_path, caplog):
+    toy.train(tmp_path, updates=10, warn_gradient=1e-6, log_every=1)
+    assert len(caplog.records) == 10
+    assert "operator: gradient norm" in caplog.records[0].message
+
+
+def test_the_log_follows_the_plan(tmp_path):
+    toy.train(tmp_path, updates=100, learning_rate=0.01, warmup=0, log_every=1, num_validations=4)
+    rows = log(tmp_path)
+    assert [row["update"] for row in rows] == list(range(1, 101))
+    assert [row["update"] for row in rows if "validation" in row] == [25, 50, 75, 100]
+    for row in rows:
+        assert row["progress"] == pytest.approx((row["update"] - 1) / 100)
+        assert row["learning_rate"] == pytest.approx(0.005 * (1 + math.cos(math.pi * row["progress"])))
+    # from half of the budget on, the frames are further from the context
+    halves = [sum(row["trivial"] for row in part) for part in (rows[:50], rows[50:])]
+    assert halves[1] > 1.5 * halves[0]
+
+
+def test_progress_and_tracker_hear_of_the_run(tmp_path):
+    heard, fractions = [], []
+
+    class Listener:
+        def start(self, name, settings):
+            heard.append(("start", name, settings["updates"]))
+
+        def log(self, row, update):
+            heard.append(("log", update, row["loss"]))
+
+        def end(self):
+            heard.append(("end",))
+
+    stage = Forecast("operator", toy.Shift(), toy.settings().unroll)
+    with Store(tmp_path) as store:
+        fit(
+            stage,
+            toy.waves(),
+            store,
+            toy.settings(),
+            0,
+            tracker=Listener(),
+            progress=lambda fraction, text: fractions.append((fraction, text)),
+        )
+    assert heard[0] == ("start", "operator", 60)
+    assert [call[1] for call in heard[1:-1]] == list(range(5, 61, 5))
+    assert heard[-1] == ("end",)
+    assert [fraction for fraction, _ in fractions] == pytest.approx([u / 60 for u in range(1, 61)])
+    assert "of trivial" in fractions[-1][1]
+    assert "updates/s" in fractions[-1][1]
