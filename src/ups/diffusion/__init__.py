@@ -1,0 +1,1 @@
+"""Diffusion: noise processes, denoisers, flow maps and their losses. Needs torch alone."""
