@@ -1,0 +1,1 @@
+"""Classical solvers of the equations in `equations`, and their exact solutions."""

@@ -1,0 +1,69 @@
+"""Random initial frames on a periodic domain, sampled at the centers of equal cells."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+_HIGHEST = 4  # mode
+_NUM_WAVES = 2
+_WINDOW_WIDTH = 0.01  # of the window's edges, as a fraction of the extent
+
+
+def pdebench_like(
+    num: int, num_cells: int, extent: float, generator: Generator
+) -> Float[Tensor, "batch 1 cell"]:
+    """Return frames with the distribution of PDEBench's 1D Burgers and advection data, quirks included.
+
+    Two mode numbers are drawn from 1..4 with replacement, and u = sum_m A_m sin(k_m x + phase_m) runs over all
+    four modes, A uniform in [0, 1], phase in [0, 2 pi]. What a formula would not tell: (i) a mode that is drawn
+    twice has twice the wavenumber instead of twice the amplitude; (ii) a mode that is not drawn has k = 0 and
+    still adds A sin(phase), a random offset; (iii) wavenumbers are multiples of 2 pi / (extent - dx), so that
+    the waves miss periodicity by a cell. Then |u| in one frame of ten, a random sign, and in one of ten a window
+    with smooth edges at uniform places in [.1, .45] and [.55, .9] of the domain.
+
+    All draws are independent, where PDEBench's share some of their keys.
+    Source: Takamoto et al., PDEBench, arXiv:2210.07182, and the description of how its data were made.
+    """
+    x = _centers(num_cells, extent)
+    drawn = torch.randint(_HIGHEST, (num, _NUM_WAVES), generator=generator)
+    count = torch.nn.functional.one_hot(drawn, _HIGHEST).sum(1).double()
+    span = extent * (num_cells - 1) / num_cells
+    wavenumber = 2 * math.pi / span * count * torch.arange(1, _HIGHEST + 1)
+    amplitude = _uniform((num, _HIGHEST), generator)
+    phase = 2 * math.pi * _uniform((num, _HIGHEST), generator)
+    waves = amplitude[..., None] * torch.sin(wavenumber[..., None] * x + phase[..., None])
+    u = waves.sum(1)
+    is_rectified = _uniform((num, 1), generator) < 0.1
+    sign = torch.sign(_uniform((num, 1), generator) - 0.5)
+    u = sign * torch.where(is_rectified, u.abs(), u)
+    is_windowed = _uniform((num, 1), generator) < 0.1
+    left = 0.1 + 0.35 * _uniform((num, 1), generator)
+    right = 0.55 + 0.35 * _uniform((num, 1), generator)
+    rise = torch.tanh((x / extent - left) / _WINDOW_WIDTH)
+    fall = torch.tanh((x / extent - right) / _WINDOW_WIDTH)
+    return torch.where(is_windowed, u * (rise - fall) / 2, u)[:, None]
+
+
+def clean(num: int, num_cells: int, extent: float, generator: Generator) -> Float[Tensor, "batch 1 cell"]:
+    """Return exactly periodic, smooth, zero-mean frames: u = sum_{m=1..4} A_m sin(2 pi m x / extent + phase_m).
+
+    A_m is uniform in [0, 1], the phases in [0, 2 pi].
+    """
+    x = _centers(num_cells, extent)
+    modes = torch.arange(1, _HIGHEST + 1, dtype=torch.float64)
+    amplitude = _uniform((num, _HIGHEST, 1), generator)
+    phase = 2 * math.pi * _uniform((num, _HIGHEST, 1), generator)
+    waves = amplitude * torch.sin(2 * math.pi / extent * modes[:, None] * x + phase)
+    return waves.sum(1, keepdim=True)
+
+
+def _centers(num_cells: int, extent: float) -> Float[Tensor, "cell"]:
+    return (torch.arange(num_cells, dtype=torch.float64) + 0.5) * (extent / num_cells)
+
+
+def _uniform(shape: tuple[int, ...], generator: Generator) -> Tensor:
+    return torch.rand(shape, generator=generator, dtype=torch.float64)

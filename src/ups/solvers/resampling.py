@@ -1,0 +1,71 @@
+"""Periodic cell averages and point values on other grids, through the antiderivative of the averages."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+# Lagrange's cubic through the values at -1, 0, 1, 2; row p holds the coefficients of position^p.
+_CUBIC = (
+    (0.0, 1.0, 0.0, 0.0),
+    (-1 / 3, -1 / 2, 1.0, -1 / 6),
+    (1 / 2, -1.0, 1 / 2, 0.0),
+    (-1 / 6, 1 / 2, -1 / 2, 1 / 6),
+)
+
+
+def resample(averages: Float[Tensor, "batch cell"], num_cells: int) -> Float[Tensor, "batch new_cell"]:
+    """Return the averages over `num_cells` equal cells of the same periodic domain.
+
+    The antiderivative at the new edges is differenced, so the mean is kept to round-off whatever the two
+    numbers of cells; coarsening by an integer factor is the block mean, refining is third-order accurate.
+    """
+    old = averages.shape[1]
+    if num_cells == old:
+        return averages
+    mean = averages.mean(1, keepdim=True)
+    edges = torch.arange(num_cells, dtype=averages.dtype, device=averages.device) * (old / num_cells)
+    integral = antiderivative(averages - mean, edges)
+    return mean + torch.diff(integral, append=integral[:, :1]) * (num_cells / old)
+
+
+def averages_of(points: Float[Tensor, "batch cell"]) -> Float[Tensor, "batch cell"]:
+    """Return the cell averages of samples at the cell centers, u + dx^2 u'' / 24: fourth order, same mean."""
+    return points + (points.roll(1, 1) - 2 * points + points.roll(-1, 1)) / 24
+
+
+def points_of(averages: Float[Tensor, "batch cell"], num_cells: int) -> Float[Tensor, "batch new_cell"]:
+    """Return the values at the centers of `num_cells` equal cells, fourth order; the mean is not kept exactly.
+
+    The antiderivative's central differences over one and two old cells; at an old edge (-1, 7, 7, -1) / 12.
+    """
+    old = averages.shape[1]
+    mean = averages.mean(1, keepdim=True)
+    centers = (torch.arange(num_cells, dtype=averages.dtype, device=averages.device) + 0.5) * (
+        old / num_cells
+    )
+
+    def difference(half_width: int) -> Tensor:
+        right, left = (
+            antiderivative(averages - mean, (centers + shift) % old) for shift in (half_width, -half_width)
+        )
+        return right - left
+
+    return mean + (8 * difference(1) - difference(2)) / 12
+
+
+def antiderivative(
+    averages: Float[Tensor, "batch cell"], positions: Float[Tensor, "node"]
+) -> Float[Tensor, "batch node"]:
+    """Return the integral of zero-mean averages from the left end to `positions`, all in cells of width 1.
+
+    Exact at the cell edges and cubic between them. Positions lie in [0, num_cells).
+    """
+    at_edges = F.pad(averages.cumsum(1)[:, :-1], (1, 0))
+    cell = positions.floor()
+    powers = (positions - cell)[:, None] ** torch.arange(4, device=positions.device)
+    weights = powers @ positions.new_tensor(_CUBIC)
+    neighbors = (cell.long()[:, None] + torch.arange(-1, 3, device=positions.device)) % averages.shape[1]
+    return (at_edges[:, neighbors] * weights).sum(-1)

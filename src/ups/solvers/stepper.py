@@ -1,0 +1,86 @@
+"""A classical solver as a stepper: the rung of the ladder that an emulator has to justify itself against."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from ups.solvers.equations import Equation
+from ups.solvers.resampling import averages_of, points_of, resample
+from ups.types import Fields, UserError
+
+
+class CoarseState(NamedTuple):
+    """Cell averages on the solver's grid, and the parameters of the equation."""
+
+    averages: Float[Tensor, "batch cell"]
+    params: Float[Tensor, "batch param"]
+
+
+class Coarse:
+    """Solves the equation on `num_cells` cells, fewer or more than the data's `native_cells`.
+
+    The last context frame is taken as averages over equal cells around its samples, resampled, advanced by
+    `fields.dt` a step, and resampled to the native grid when it is decoded; the mean is kept to round-off. Data
+    that are strided out of a finer grid, as PDEBench's usually are, are point values instead: say so by
+    `samples_are_points`, and a solver on a finer grid than the data's reads and writes points, at fourth order;
+    the mean of the decoded points then varies as that of the data does. (A coarser grid cannot tell the two
+    apart.) The solver works on the CPU in float64.
+
+    Raises:
+        UserError: the data are not one field in one dimension, or lack a parameter of the equation.
+    """
+
+    num_context = 1
+
+    def __init__(
+        self,
+        equation_class: Callable[..., Equation],
+        fields: Fields,
+        num_cells: int,
+        native_cells: int,
+        samples_are_points: bool = False,
+    ) -> None:
+        name = getattr(equation_class, "__name__", str(equation_class))
+        if len(fields.names) != 1 or len(fields.extent) != 1 or fields.boundary != "periodic":
+            raise UserError(
+                f"coarse solver {name}: needs one field on a periodic line, the data have fields {fields.names} "
+                f"in {len(fields.extent)} dimensions, boundary '{fields.boundary}'; choose other data or no solver"
+            )
+        self.parameters = tuple(inspect.signature(equation_class).parameters)
+        missing = sorted(set(self.parameters) - set(fields.params))
+        if missing:
+            raise UserError(
+                f"coarse solver {name}: the data carry the parameters {fields.params} and lack {missing}; "
+                "name them in the data's fields or choose another equation"
+            )
+        self.equation_class = equation_class
+        self.fields = fields
+        self.num_cells = num_cells
+        self.native_cells = native_cells
+        self.reads_points = samples_are_points and num_cells > native_cells
+
+    def encode(
+        self, context: Float[Tensor, "batch time 1 cell"], params: Float[Tensor, "batch param"]
+    ) -> CoarseState:
+        """Return the last context frame on the solver's grid."""
+        frame = context[:, -1, 0].double()
+        averages = averages_of(frame) if self.reads_points else frame
+        return CoarseState(resample(averages, self.num_cells), params)
+
+    def advance(self, state: CoarseState, generator: Generator | None = None) -> CoarseState:
+        """Return the state `fields.dt` later."""
+        columns = dict(zip(self.fields.params, state.params.double().cpu().unbind(1), strict=True))
+        equation = self.equation_class(**{name: columns[name] for name in self.parameters})
+        propagate = equation.propagator(self.fields.dt, self.num_cells, self.fields.extent[0])
+        averages = propagate(state.averages.cpu()).to(state.averages.device)
+        return CoarseState(averages, state.params)
+
+    def decode(self, state: CoarseState) -> Float[Tensor, "batch 1 cell"]:
+        """Return the frame on the native grid, in float32."""
+        read = points_of if self.reads_points else resample
+        return read(state.averages, self.native_cells)[:, None].float()

@@ -1,0 +1,111 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ups.solvers.equations import Advection, Burgers, FisherKPP, KuramotoSivashinsky
+from ups.solvers.initial import clean, pdebench_like
+from ups.solvers.solve import solve
+from ups.solvers.stepper import Coarse
+from ups.streams import stream
+from ups.types import Fields, Stepper, UserError
+
+FIELDS = Fields(names=("u",), units=("1",), extent=(1.0,), dt=0.05, params=("rho", "nu"), conserved=("u",))
+PARAMS = torch.tensor([[9.0, 0.01], [9.0, 0.1]])
+
+
+def context(num_cells=128):
+    return pdebench_like(2, num_cells, 1.0, stream(0, "coarse"))[:, None].float()
+
+
+def rollout(stepper, frames, num_steps, params=PARAMS):
+    state = stepper.encode(frames, params)
+    for _ in range(num_steps):
+        state = stepper.advance(state)
+    return stepper.decode(state)
+
+
+def test_it_is_a_stepper():
+    assert isinstance(Coarse(Burgers, FIELDS, 64, 128), Stepper)
+
+
+def test_at_the_native_resolution_it_is_the_solver_with_the_parameters_by_name():
+    frames = context()
+    result = rollout(Coarse(Burgers, FIELDS, 128, 128), frames, 3)
+    truth = solve(Burgers(PARAMS[:, 1]), frames[:, 0], torch.arange(4) * 0.05, 1.0)[:, 3]
+    torch.testing.assert_close(result, truth.float(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_cells", [32, 128, 256, 300])
+def test_the_mean_is_conserved_through_encode_advance_and_decode(num_cells):
+    frames = context()
+    result = rollout(Coarse(Burgers, FIELDS, num_cells, 128), frames, 4)
+    assert result.dtype == torch.float32
+    assert result.shape == (2, 1, 128)
+    assert (result.double().mean(-1) - frames[:, 0].double().mean(-1)).abs().max() < 1e-6
+
+
+def test_more_cells_come_nearer_to_the_truth_below_and_above_the_native_grid():
+    fine = pdebench_like(2, 2048, 1.0, stream(1, "coarse"))
+    truth = solve(Burgers(PARAMS[:, 1]), fine, torch.arange(5) * 0.05, 1.0)[:, -1]
+    block_mean = lambda u: u.reshape(2, 1, 128, 16).mean(-1)  # noqa: E731
+    errors = []
+    for num_cells in (32, 64, 128, 256):
+        result = rollout(Coarse(Burgers, FIELDS, num_cells, 128), block_mean(fine)[:, None].float(), 4)
+        errors.append((result - block_mean(truth)).norm().item())
+    assert errors == sorted(errors, reverse=True)
+    assert errors[3] < 0.7 * errors[2]
+
+
+def test_it_reads_only_the_last_context_frame():
+    frames = torch.cat([torch.full((2, 3, 1, 128), math.nan), context()], 1)
+    stepper = Coarse(Burgers, FIELDS, 64, 128)
+    torch.testing.assert_close(rollout(stepper, frames, 1), rollout(stepper, frames[:, -1:], 1))
+
+
+def test_rows_of_a_state_can_be_selected():
+    stepper = Coarse(Burgers, FIELDS, 64, 128)
+    state = stepper.encode(context(), PARAMS)
+    second = stepper.advance(type(state)(*(part[1:] for part in state)))
+    torch.testing.assert_close(stepper.decode(second), stepper.decode(stepper.advance(state))[1:])
+
+
+def test_other_equations_step_as_well():
+    frames = clean(2, 96, 20.0, stream(2, "coarse"))[:, None].float()
+    fields = replace(FIELDS, extent=(20.0,), params=("speed",))
+    moved = Coarse(Advection, fields, 96, 96)
+    state = moved.advance(moved.encode(frames, torch.full((2, 1), 20.0 * 24 / 96 / 0.05)))
+    torch.testing.assert_close(moved.decode(state), frames[:, 0].roll(24, -1), rtol=0, atol=1e-5)
+    chaotic = Coarse(KuramotoSivashinsky, replace(fields, params=()), 48, 96)
+    assert chaotic.decode(chaotic.advance(chaotic.encode(frames, torch.empty(2, 0)))).isfinite().all()
+
+
+def test_data_without_the_parameters_are_refused_by_name():
+    with pytest.raises(UserError, match="rho"):
+        Coarse(FisherKPP, replace(FIELDS, params=("nu",)), 64, 128)
+
+
+def test_data_in_two_dimensions_are_refused():
+    with pytest.raises(UserError, match="2 dimensions"):
+        Coarse(Burgers, replace(FIELDS, extent=(1.0, 1.0)), 64, 128)
+
+
+def test_strided_data_are_met_better_as_points_than_as_averages():
+    # PDEBench's usual form: a fine grid of which every fourth sample is kept
+    params = torch.full((2, 2), 0.001)
+    u0 = pdebench_like(2, 1024, 1.0, stream(3, "coarse"))
+    fine = solve(Burgers(0.001), u0, torch.arange(9) * 0.05, 1.0)
+    data = fine[..., ::4].float()
+    errors = []
+    for samples_are_points in (False, True):
+        stepper = Coarse(Burgers, FIELDS, 1024, 256, samples_are_points)
+        errors.append((rollout(stepper, data[:, :1], 8, params) - data[:, 8]).norm().item())
+    assert errors[1] < errors[0] / 2
+
+
+def test_points_come_back_from_encoding_and_decoding():
+    frames = clean(2, 128, 1.0, stream(4, "coarse"))[:, None].float()
+    stepper = Coarse(Burgers, FIELDS, 512, 128, samples_are_points=True)
+    decoded = stepper.decode(stepper.encode(frames, PARAMS))
+    torch.testing.assert_close(decoded, frames[:, 0], rtol=0, atol=2e-4)
