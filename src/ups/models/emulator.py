@@ -1,0 +1,110 @@
+"""The trained emulator: normalizer, codec and operator as one Stepper that rolls out in tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from ups.config import Settings
+from ups.models.autoencoder import AutoencoderSettings, Codec
+from ups.models.checkpoint import MANIFEST, read, restore, save
+from ups.models.normalizer import Normalizer
+from ups.models.operator import Operator, OperatorSettings
+from ups.types import Fields, UserError
+
+__all__ = ["Emulator", "EmulatorManifest", "load", "save"]
+
+State = tuple[Float[Tensor, "batch token dim"], Float[Tensor, "batch param"]]
+"""Tokens and normalized parameters."""
+
+
+class EmulatorManifest(Settings):
+    """From what an emulator was built."""
+
+    kind: Literal["emulator"] = "emulator"
+    fields: Fields
+    """The data it was trained on."""
+    num_cells: int
+    """Cells of the line."""
+    param_ranges: tuple[tuple[float, float], ...]
+    """Lowest and highest value of each parameter in training."""
+    codec: AutoencoderSettings
+    """The autoencoder."""
+    operator: OperatorSettings
+    """The operator."""
+
+
+class Emulator(nn.Module):
+    """A Stepper whose state is the tokens of one frame; it decodes only what is asked for."""
+
+    num_context = 1
+
+    def __init__(
+        self, normalizer: Normalizer, codec: Codec, operator: Operator, fields: Fields, num_cells: int
+    ) -> None:
+        super().__init__()
+        self.normalizer, self.codec, self.operator = normalizer, codec, operator
+        self.fields, self.num_cells = fields, num_cells
+
+    def encode(
+        self, context: Float[Tensor, "batch time field cell"], params: Float[Tensor, "batch param"]
+    ) -> State:
+        """Return the tokens of the last frame, and the normalized parameters."""
+        frame = self.normalizer.normalize(context[:, -1])
+        return self.codec.encode(frame), self.normalizer.normalize_params(params)
+
+    def advance(self, state: State, generator: Generator | None = None) -> State:
+        """Return the state one training step later."""
+        tokens, params = state
+        return self.operator(tokens, torch.ones_like(tokens[:, 0, 0]), params), params
+
+    def decode(self, state: State) -> Float[Tensor, "batch field cell"]:
+        """Return the state's frame in physical units."""
+        return self.normalizer.denormalize(self.codec.decode(state[0]))
+
+    def decode_at(
+        self, state: State, points: Float[Tensor, "batch point"]
+    ) -> Float[Tensor, "batch field point"]:
+        """Return the state's fields in physical units at points in the coordinate of the domain."""
+        return self.normalizer.denormalize(self.codec.decode_at(state[0], points))
+
+    def reconstruct(
+        self, values: Float[Tensor, "batch time field cell"]
+    ) -> Float[Tensor, "batch time field cell"]:
+        """Return every frame encoded and decoded: the best that any operator on this codec can do."""
+        frames = self.codec.decode(self.codec.encode(self.normalizer.normalize(values.flatten(0, 1))))
+        return self.normalizer.denormalize(frames).unflatten(0, values.shape[:2])
+
+    def manifest(self) -> EmulatorManifest:
+        """Return everything but the numbers that is needed to build this emulator again."""
+        return EmulatorManifest(
+            fields=self.fields,
+            num_cells=self.num_cells,
+            param_ranges=tuple(self.normalizer.param_ranges()),
+            codec=self.codec.settings,
+            operator=self.operator.settings,
+        )
+
+
+def load(run_dir: Path | str) -> Emulator:
+    """Return the emulator of a run folder (`run_dir/stages/emulator`), or of that folder itself.
+
+    Raises:
+        UserError: there is no emulator, or its files are damaged.
+    """
+    folder = Path(run_dir)
+    if not (folder / MANIFEST).exists():
+        folder = folder / "stages" / "emulator"
+    if not (folder / MANIFEST).exists():
+        raise UserError(f"{run_dir}: no emulator here (looked for stages/emulator/{MANIFEST})")
+    manifest, tensors = read(folder, EmulatorManifest)
+    fields, num_cells = manifest.fields, manifest.num_cells
+    generator = torch.Generator()  # its numbers are replaced by the saved ones
+    codec = manifest.codec.build(fields, num_cells, generator)
+    operator = manifest.operator.build(codec, fields, num_cells, generator)
+    normalizer = Normalizer(len(fields.names), len(fields.params))
+    return restore(Emulator(normalizer, codec, operator, fields, num_cells), tensors, folder)

@@ -1,0 +1,260 @@
+"""Operators: one frame ahead in tokens, z' = z + dt * change(z, dt, params), the identity at initialization."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from pydantic import Field, PositiveInt, field_validator, model_validator
+from torch import Generator, Tensor, nn
+
+from ups.config import Settings
+from ups.models.autoencoder import Codec, IdentityPatches
+from ups.models.initialization import initialize
+from ups.nets.blocks import MLP, ConditionEmbedding, zero_init
+from ups.nets.fourier import SpectralLocalNet
+from ups.nets.transformer import SwiGLU, TransformerStack, TransformerUNet
+from ups.types import Fields, UserError
+
+COND_DIM = 16
+"""Length of the vector that tells the blocks dt and the parameters."""
+
+FEED_FORWARD = {"gelu": MLP, "swiglu": SwiGLU}
+
+
+@runtime_checkable
+class Operator(Protocol):
+    """What an emulator needs of an operator."""
+
+    @property
+    def settings(self) -> SpectralFlux | UTransformer | Transformer:
+        """What the operator was built from."""
+        ...
+
+    def __call__(
+        self,
+        z: Float[Tensor, "batch token dim"],
+        dt: Float[Tensor, " batch"],
+        params: Float[Tensor, "batch param"],
+    ) -> Float[Tensor, "batch token dim"]:
+        """Return the tokens `dt` later, in units of the training step; `params` are normalized."""
+        ...
+
+
+class FluxOperator(nn.Module):
+    """The change of a cell is the difference of the fluxes through its faces, so that the sum is conserved.
+
+    u_i' = u_i - dt (f_{i+1/2} - f_{i-1/2}) on a periodic line; the sum over cells changes by round-off alone. A
+    field that the data do not declare as conserved changes by the network's output itself.
+    """
+
+    conserved: Tensor
+
+    def __init__(self, settings: SpectralFlux, fields: Fields) -> None:
+        super().__init__()
+        self.settings = settings
+        num_fields = len(fields.names)
+        conserved = [[name in fields.conserved] for name in fields.names]
+        self.register_buffer("conserved", torch.tensor(conserved), persistent=False)
+        self.condition = ConditionEmbedding(1 + len(fields.params), COND_DIM)
+        self.net = SpectralLocalNet(
+            num_fields,
+            num_fields,
+            settings.width,
+            settings.num_blocks,
+            settings.modes,
+            settings.kernel_size,
+            COND_DIM,
+        )
+
+    def forward(
+        self,
+        z: Float[Tensor, "batch token dim"],
+        dt: Float[Tensor, " batch"],
+        params: Float[Tensor, "batch param"],
+    ) -> Float[Tensor, "batch token dim"]:
+        """Return the tokens `dt` later, in units of the training step."""
+        condition = self.condition(torch.cat([dt[:, None], params], dim=1))
+        rate = self.net(z.mT, condition)
+        rate = torch.where(self.conserved, rate.roll(1, dims=-1) - rate, rate)
+        return z + dt[:, None, None] * rate.mT
+
+
+class TokenOperator(nn.Module):
+    """A transformer over tokens with learned positions gives the rate of change."""
+
+    def __init__(
+        self, settings: Transformer | UTransformer, body: nn.Module, codec: Codec, num_params: int
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        hidden = settings.hidden_dim
+        self.condition = ConditionEmbedding(1 + num_params, COND_DIM)
+        self.embed = nn.Linear(codec.dim, hidden)
+        self.positions = nn.Parameter(0.02 * torch.randn(codec.num_tokens, hidden))
+        self.body = body
+        self.head = nn.Sequential(nn.LayerNorm(hidden), zero_init(nn.Linear(hidden, codec.dim)))
+
+    def forward(
+        self,
+        z: Float[Tensor, "batch token dim"],
+        dt: Float[Tensor, " batch"],
+        params: Float[Tensor, "batch param"],
+    ) -> Float[Tensor, "batch token dim"]:
+        """Return the tokens `dt` later, in units of the training step."""
+        condition = self.condition(torch.cat([dt[:, None], params], dim=1))
+        rate = self.head(self.body(self.embed(z) + self.positions, condition))
+        return z + dt[:, None, None] * rate
+
+
+class SpectralFlux(Settings):
+    """Spectral and local convolutions predict a flux whose difference is the change: exact conservation."""
+
+    kind: Literal["spectral_flux"] = "spectral_flux"
+    width: PositiveInt = 32
+    """Channels."""
+    num_blocks: PositiveInt = 4
+    """Residual blocks."""
+    modes: PositiveInt = 32
+    """Fourier modes of the global path; at most half the number of cells."""
+    kernel_size: PositiveInt = 7
+    """Cells that the local path sees; odd."""
+
+    @field_validator("kernel_size")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("must be odd, so that the kernel has a centre")
+        return value
+
+    def build(self, codec: Codec, fields: Fields, num_cells: int, generator: Generator) -> FluxOperator:
+        """Return the operator.
+
+        Raises:
+            UserError: the codec compresses, the line is not periodic, or has too few cells.
+        """
+        if codec.settings != IdentityPatches(patch_size=1):
+            raise UserError(
+                f"operator.kind=spectral_flux works on the cells themselves, not on '{codec.settings.kind}' tokens: "
+                "set autoencoder.kind=identity autoencoder.patch_size=1, or choose operator.kind=u_transformer"
+            )
+        if fields.boundary != "periodic":
+            raise UserError(
+                "operator.kind=spectral_flux needs a periodic domain, but the boundary of the data is "
+                f"'{fields.boundary}'; choose operator.kind=u_transformer"
+            )
+        if num_cells < max(2 * self.modes, self.kernel_size):
+            raise UserError(
+                f"operator.modes={self.modes}, kernel_size={self.kernel_size} need at least "
+                f"{max(2 * self.modes, self.kernel_size)} cells; the data have {num_cells}"
+            )
+        return initialize(lambda: FluxOperator(self, fields), generator)
+
+
+class Transformer(Settings):
+    """A plain stack of attention blocks over tokens."""
+
+    kind: Literal["transformer"] = "transformer"
+    hidden_dim: PositiveInt = 96
+    """Width of the blocks; a multiple of num_heads."""
+    num_heads: PositiveInt = 6
+    """Attention heads."""
+    depth: PositiveInt = 4
+    """Blocks."""
+    group_size: PositiveInt = 64
+    """Tokens that attend to each other: the window of attention, moved by half in every second block."""
+    feed_forward: Literal["gelu", "swiglu"] = "gelu"
+    """Pointwise part of a block."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Transformer:
+        _check_heads(self.hidden_dim, self.num_heads)
+        return self
+
+    def build(self, codec: Codec, fields: Fields, num_cells: int, generator: Generator) -> TokenOperator:
+        """Return the operator.
+
+        Raises:
+            UserError: the windows do not tile the tokens.
+        """
+        _require_windows(codec.num_tokens, self.group_size)
+
+        def make() -> TokenOperator:
+            body = TransformerStack(
+                codec.num_tokens,
+                self.hidden_dim,
+                self.depth,
+                self.num_heads,
+                self.group_size,
+                COND_DIM,
+                FEED_FORWARD[self.feed_forward],
+            )
+            return TokenOperator(self, body, codec, len(fields.params))
+
+        return initialize(make, generator)
+
+
+class UTransformer(Settings):
+    """A U-shape of attention blocks: pairs of tokens merged on the way down, interpolated on the way up."""
+
+    kind: Literal["u_transformer"] = "u_transformer"
+    hidden_dim: PositiveInt = 96
+    """Width of the blocks; a multiple of num_heads."""
+    num_heads: PositiveInt = 6
+    """Attention heads."""
+    depths: tuple[PositiveInt, ...] = Field(default=(1, 1, 1), min_length=1)
+    """Blocks at each resolution, the last at the bottom of the U."""
+    group_size: PositiveInt = 64
+    """Tokens that attend to each other at any resolution: the window of attention."""
+    feed_forward: Literal["gelu", "swiglu"] = "gelu"
+    """Pointwise part of a block."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> UTransformer:
+        _check_heads(self.hidden_dim, self.num_heads)
+        return self
+
+    def build(self, codec: Codec, fields: Fields, num_cells: int, generator: Generator) -> TokenOperator:
+        """Return the operator.
+
+        Raises:
+            UserError: the tokens cannot be halved that often, or the windows do not tile them.
+        """
+        halvings = len(self.depths) - 1
+        if codec.num_tokens % 2**halvings:
+            raise UserError(
+                f"operator.depths halves the tokens {halvings} times, but the autoencoder makes {codec.num_tokens}: "
+                f"use fewer depths or a number of tokens divisible by {2**halvings}"
+            )
+        for level in range(len(self.depths)):
+            _require_windows(codec.num_tokens // 2**level, self.group_size)
+
+        def make() -> TokenOperator:
+            body = TransformerUNet(
+                codec.num_tokens,
+                self.hidden_dim,
+                self.depths,
+                self.num_heads,
+                self.group_size,
+                COND_DIM,
+                FEED_FORWARD[self.feed_forward],
+            )
+            return TokenOperator(self, body, codec, len(fields.params))
+
+        return initialize(make, generator)
+
+
+OperatorSettings = Annotated[SpectralFlux | UTransformer | Transformer, Field(discriminator="kind")]
+
+
+def _check_heads(hidden_dim: int, num_heads: int) -> None:
+    if hidden_dim % num_heads:
+        raise ValueError(f"hidden_dim {hidden_dim} is not a multiple of num_heads {num_heads}")
+
+
+def _require_windows(num_tokens: int, window: int) -> None:
+    if num_tokens > window and num_tokens % window:
+        raise UserError(
+            f"operator.group_size={window} does not tile {num_tokens} tokens: take a divisor, or {num_tokens}"
+        )

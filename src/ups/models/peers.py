@@ -1,0 +1,287 @@
+"""The rungs to beat: persistence, PDEBench's FNO as published, and tuned networks that predict the change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Float
+from pydantic import Field, PositiveInt
+from torch import Generator, Tensor, nn
+
+from ups.config import Settings
+from ups.models.checkpoint import read, restore
+from ups.models.initialization import initialize
+from ups.models.normalizer import Normalizer
+from ups.nets import conv, fourier, unet
+from ups.nets.blocks import zero_init
+from ups.types import Fields, UserError
+
+State = tuple[Float[Tensor, "batch recent field cell"], Float[Tensor, "batch param"]]
+"""The last `num_context` frames and the parameters, in the units of the network."""
+
+
+class Persistence:
+    """Nothing changes: the trivial predictor that every other rung must beat."""
+
+    num_context = 1
+
+    def encode(
+        self, context: Float[Tensor, "batch time field *space"], params: Float[Tensor, "batch param"]
+    ) -> Float[Tensor, "batch field *space"]:
+        """Return the last frame."""
+        return context[:, -1]
+
+    def advance(
+        self, state: Float[Tensor, "batch field *space"], generator: Generator | None = None
+    ) -> Float[Tensor, "batch field *space"]:
+        """Return the same frame."""
+        return state
+
+    def decode(self, state: Float[Tensor, "batch field *space"]) -> Float[Tensor, "batch field *space"]:
+        """Return the frame."""
+        return state
+
+
+class StatePeer(nn.Module):
+    """A network that maps the last frames and the grid to the next frame, all in physical units.
+
+    As PDEBench trains its FNO (arXiv:2210.07182): no normalization, no parameters of the equation.
+    """
+
+    def __init__(
+        self,
+        settings: PDEBenchFNO,
+        network: nn.Module,
+        normalizer: Normalizer,
+        fields: Fields,
+        num_cells: int,
+    ) -> None:
+        super().__init__()
+        self.settings, self.network, self.normalizer = settings, network, normalizer
+        self.fields, self.num_cells, self.num_context = fields, num_cells, settings.num_context
+        grid = fields.origin[0] + (torch.arange(num_cells) + 0.5) * (fields.extent[0] / num_cells)
+        self.register_buffer("grid", grid, persistent=False)
+
+    grid: Tensor
+
+    def encode(
+        self, context: Float[Tensor, "batch time field cell"], params: Float[Tensor, "batch param"]
+    ) -> State:
+        """Return the last frames as they are."""
+        return context[:, -self.num_context :], params
+
+    def advance(self, state: State, generator: Generator | None = None) -> State:
+        """Return the frames one step later."""
+        frames, params = state
+        grid = repeat(self.grid, "cell -> batch 1 cell", batch=frames.shape[0])
+        channels = rearrange(frames, "batch time field cell -> batch (time field) cell")
+        return _push(frames, self.network(torch.cat([channels, grid], dim=1))), params
+
+    def decode(self, state: State) -> Float[Tensor, "batch field cell"]:
+        """Return the last frame."""
+        return state[0][:, -1]
+
+    def manifest(self) -> PeerManifest:
+        """Return everything but the numbers that is needed to build this peer again."""
+        return _manifest(self)
+
+
+class ChangePeer(nn.Module):
+    """A network that maps the last normalized frames and the parameters to the change of the last one."""
+
+    def __init__(
+        self,
+        settings: TunedFNO | DilatedResNet | UNet1d,
+        network: nn.Module,
+        normalizer: Normalizer,
+        fields: Fields,
+        num_cells: int,
+    ) -> None:
+        super().__init__()
+        self.settings, self.network, self.normalizer = settings, network, normalizer
+        self.fields, self.num_cells, self.num_context = fields, num_cells, settings.num_context
+
+    def encode(
+        self, context: Float[Tensor, "batch time field cell"], params: Float[Tensor, "batch param"]
+    ) -> State:
+        """Return the last frames and the parameters, normalized."""
+        recent = context[:, -self.num_context :]
+        frames = self.normalizer.normalize(recent.flatten(0, 1)).unflatten(0, recent.shape[:2])
+        return frames, self.normalizer.normalize_params(params)
+
+    def advance(self, state: State, generator: Generator | None = None) -> State:
+        """Return the frames one step later."""
+        frames, params = state
+        channels = rearrange(frames, "batch time field cell -> batch (time field) cell")
+        constants = repeat(params, "batch param -> batch param cell", cell=frames.shape[-1])
+        change = self.network(torch.cat([channels, constants], dim=1))
+        return _push(frames, frames[:, -1] + change), params
+
+    def decode(self, state: State) -> Float[Tensor, "batch field cell"]:
+        """Return the last frame in physical units."""
+        return self.normalizer.denormalize(state[0][:, -1])
+
+    def manifest(self) -> PeerManifest:
+        """Return everything but the numbers that is needed to build this peer again."""
+        return _manifest(self)
+
+
+class PDEBenchFNO(Settings):
+    """PDEBench's 1D FNO exactly: 12 modes, width 20, four layers, ten frames and the grid in, the next frame out."""
+
+    kind: Literal["pdebench_fno"] = "pdebench_fno"
+    num_context: Literal[10] = 10
+    """Frames that the network sees."""
+
+    def build(
+        self, fields: Fields, normalizer: Normalizer, num_cells: int, generator: Generator
+    ) -> StatePeer:
+        """Return the peer; the normalizer only travels along, for the ranges of the parameters."""
+        num_fields = len(fields.names)
+
+        def make() -> StatePeer:
+            network = fourier.FNO(10 * num_fields + 1, num_fields, width=20, modes=12, padding=2)
+            return StatePeer(self, network, normalizer, fields, num_cells)
+
+        return initialize(make, generator)
+
+
+class TunedFNO(Settings):
+    """An FNO with more modes that predicts the change of normalized frames."""
+
+    kind: Literal["tuned_fno"] = "tuned_fno"
+    num_context: PositiveInt = 10
+    """Frames that the network sees."""
+    width: PositiveInt = 32
+    """Channels."""
+    modes: PositiveInt = 32
+    """Fourier modes; at most half the number of cells."""
+
+    def build(
+        self, fields: Fields, normalizer: Normalizer, num_cells: int, generator: Generator
+    ) -> ChangePeer:
+        """Return the peer.
+
+        Raises:
+            UserError: the line has too few cells for the modes.
+        """
+        if num_cells < 2 * self.modes:
+            raise UserError(
+                f"peer {self.kind}: modes={self.modes} needs {2 * self.modes} cells; the data have {num_cells}"
+            )
+
+        def make() -> ChangePeer:
+            network = fourier.FNO(*_channels(self.num_context, fields), width=self.width, modes=self.modes)
+            zero_init(network.head[-1])
+            return ChangePeer(self, network, normalizer, fields, num_cells)
+
+        return initialize(make, generator)
+
+
+class DilatedResNet(Settings):
+    """A dilated residual network that predicts the change of normalized frames."""
+
+    kind: Literal["dilated_resnet"] = "dilated_resnet"
+    num_context: PositiveInt = 1
+    """Frames that the network sees."""
+    width: PositiveInt = 48
+    """Channels."""
+    num_blocks: PositiveInt = 4
+    """Residual blocks of seven convolutions each."""
+
+    def build(
+        self, fields: Fields, normalizer: Normalizer, num_cells: int, generator: Generator
+    ) -> ChangePeer:
+        """Return the peer."""
+
+        def make() -> ChangePeer:
+            channels = _channels(self.num_context, fields)
+            network = conv.DilatedResNet(*channels, width=self.width, num_blocks=self.num_blocks)
+            return ChangePeer(self, network, normalizer, fields, num_cells)
+
+        return initialize(make, generator)
+
+
+class UNet1d(Settings):
+    """A U-Net that predicts the change of normalized frames."""
+
+    kind: Literal["unet"] = "unet"
+    num_context: PositiveInt = 1
+    """Frames that the network sees."""
+    width: PositiveInt = 16
+    """Channels at full resolution."""
+    multipliers: tuple[PositiveInt, ...] = Field(default=(1, 2, 4, 8), min_length=2)
+    """Channels at each resolution in units of the width; each resolution is half the one before."""
+
+    def build(
+        self, fields: Fields, normalizer: Normalizer, num_cells: int, generator: Generator
+    ) -> ChangePeer:
+        """Return the peer.
+
+        Raises:
+            UserError: the line cannot be halved that often.
+        """
+        divisor = 2 ** (len(self.multipliers) - 1)
+        if num_cells % divisor:
+            raise UserError(
+                f"peer {self.kind}: {divisor} does not divide the {num_cells} cells; use fewer multipliers"
+            )
+
+        def make() -> ChangePeer:
+            network = unet.UNet1d(*_channels(self.num_context, fields), self.width, self.multipliers)
+            return ChangePeer(self, network, normalizer, fields, num_cells)
+
+        return initialize(make, generator)
+
+
+PeerSettings = Annotated[PDEBenchFNO | TunedFNO | DilatedResNet | UNet1d, Field(discriminator="kind")]
+
+
+class PeerManifest(Settings):
+    """From what a peer was built."""
+
+    kind: Literal["peer"] = "peer"
+    fields: Fields
+    """The data it was trained on."""
+    num_cells: int
+    """Cells of the line."""
+    param_ranges: tuple[tuple[float, float], ...]
+    """Lowest and highest value of each parameter in training."""
+    peer: PeerSettings
+    """The network."""
+
+
+def load_stepper(folder: Path | str) -> StatePeer | ChangePeer:
+    """Return the peer that was saved in a folder.
+
+    Raises:
+        UserError: there is no peer, or its files are damaged.
+    """
+    manifest, tensors = read(Path(folder), PeerManifest)
+    fields = manifest.fields
+    normalizer = Normalizer(len(fields.names), len(fields.params))
+    generator = torch.Generator()  # its numbers are replaced by the saved ones
+    peer = manifest.peer.build(fields, normalizer, manifest.num_cells, generator)
+    return restore(peer, tensors, Path(folder))
+
+
+def _channels(num_context: int, fields: Fields) -> tuple[int, int]:
+    return num_context * len(fields.names) + len(fields.params), len(fields.names)
+
+
+def _push(
+    frames: Float[Tensor, "batch time field cell"], frame: Float[Tensor, "batch field cell"]
+) -> Float[Tensor, "batch time field cell"]:
+    return torch.cat([frames[:, 1:], frame[:, None]], dim=1)
+
+
+def _manifest(peer: StatePeer | ChangePeer) -> PeerManifest:
+    return PeerManifest(
+        fields=peer.fields,
+        num_cells=peer.num_cells,
+        param_ranges=tuple(peer.normalizer.param_ranges()),
+        peer=peer.settings,
+    )

@@ -1,0 +1,1 @@
+"""Networks without roles: shapes in, shapes out."""

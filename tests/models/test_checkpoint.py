@@ -1,0 +1,109 @@
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from ups.config import Settings
+from ups.models.checkpoint import read, restore, save
+from ups.streams import stream
+from ups.types import UserError
+
+
+class Width(Settings):
+    width: int
+
+
+class Toy(nn.Linear):
+    def __init__(self, width, seed=0):
+        super().__init__(width, width)
+        nn.init.normal_(self.weight, generator=stream(seed, "toy"))
+
+    def manifest(self):
+        return Width(width=self.in_features)
+
+
+def load(folder):
+    manifest, tensors = read(folder, Width)
+    return restore(Toy(manifest.width, seed=9), tensors, folder)
+
+
+def weights(folder):
+    return next(folder.glob("*.safetensors"))
+
+
+def test_what_comes_back_is_what_went_in(tmp_path):
+    save(Toy(3), tmp_path / "a" / "b")
+    assert torch.equal(load(tmp_path / "a" / "b").weight, Toy(3).weight)
+
+
+def test_saving_again_replaces_the_model_and_leaves_two_files(tmp_path):
+    save(Toy(3), tmp_path)
+    save(Toy(4, seed=1), tmp_path)
+    assert torch.equal(load(tmp_path).weight, Toy(4, seed=1).weight)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_save_that_dies_before_the_manifest_leaves_the_old_model(tmp_path, monkeypatch):
+    save(Toy(3), tmp_path)
+
+    def die(self, *args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ups.models.checkpoint.Record.model_dump_json", die)
+    with pytest.raises(KeyboardInterrupt):
+        save(Toy(4), tmp_path)
+    monkeypatch.undo()
+    assert torch.equal(load(tmp_path).weight, Toy(3).weight)
+
+
+def test_one_flipped_bit_is_noticed(tmp_path):
+    save(Toy(3), tmp_path)
+    content = bytearray(weights(tmp_path).read_bytes())
+    content[-1] ^= 1
+    weights(tmp_path).write_bytes(content)
+    with pytest.raises(UserError, match="damaged, its sha256"):
+        load(tmp_path)
+
+
+def test_files_that_are_missing_cut_or_foreign_are_the_users_to_mend(tmp_path):
+    with pytest.raises(UserError, match="cannot read the model"):
+        load(tmp_path)
+    save(Toy(3), tmp_path)
+    manifest = tmp_path / "model.json"
+    text = manifest.read_text()
+    for content, message in (
+        (text[:20], "not valid JSON"),
+        ("[1]", "not a model"),
+        ('{"format": "other"}', "'format'"),
+        ('{"format": "ups model 1"}', "'weights': Field required"),
+        (text.replace('"width"', '"widht"'), "did you mean 'width'"),
+        (text.replace('"width": 3', '"width": 4'), "do not fit the settings"),
+    ):
+        manifest.write_text(content)
+        with pytest.raises(UserError, match=message):
+            load(tmp_path)
+    manifest.write_text(text)
+    weights(tmp_path).unlink()
+    with pytest.raises(UserError, match="cannot read the weights"):
+        load(tmp_path)
+
+
+def test_weights_that_are_whole_but_not_safetensors_are_refused(tmp_path):
+    import hashlib
+
+    save(Toy(3), tmp_path)
+    weights(tmp_path).write_bytes(b"garbage")
+    record = json.loads((tmp_path / "model.json").read_text())
+    record["sha256"] = hashlib.sha256(b"garbage").hexdigest()
+    (tmp_path / "model.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="damaged"):
+        load(tmp_path)
+
+
+def test_the_weights_cannot_lie_outside_the_folder(tmp_path):
+    save(Toy(3), tmp_path / "model")
+    name = weights(tmp_path / "model").name
+    manifest = tmp_path / "model" / "model.json"
+    manifest.write_text(manifest.read_text().replace(name, f"/elsewhere/{name}"))
+    assert torch.equal(load(tmp_path / "model").weight, Toy(3).weight)

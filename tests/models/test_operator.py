@@ -1,0 +1,179 @@
+import pytest
+import torch
+from torch import nn
+
+from ups.config import validate
+from ups.models.ablation import dead_branches
+from ups.models.autoencoder import IdentityPatches, Perceiver
+from ups.models.operator import Operator, SpectralFlux, Transformer, UTransformer
+from ups.streams import stream
+from ups.types import Fields, UserError
+
+FIELDS = Fields(("u", "v"), ("", ""), (1.0,), 0.1, params=("nu", "speed"), conserved=("u", "v"))
+NUM_CELLS = 32
+CELLS, PATCHES = IdentityPatches(), IdentityPatches(patch_size=4)
+KINDS = {
+    "spectral_flux": (SpectralFlux(width=8, num_blocks=2, modes=8), CELLS),
+    "transformer": (Transformer(hidden_dim=16, num_heads=2, depth=2, group_size=4), PATCHES),
+    "u_transformer": (
+        UTransformer(hidden_dim=16, num_heads=2, depths=(1, 1), feed_forward="swiglu"),
+        PATCHES,
+    ),
+}
+
+
+def build(kind, seed=0, fields=FIELDS):
+    settings, codec = KINDS[kind]
+    codec = codec.build(fields, NUM_CELLS, stream(0, "codec"))
+    return codec, settings.build(codec, fields, NUM_CELLS, stream(seed, "init"))
+
+
+def inputs(codec, num=3):
+    z = torch.randn(num, codec.num_tokens, codec.dim, generator=stream(0, "z"))
+    return (
+        z,
+        0.5 + torch.rand(num, generator=stream(0, "dt")),
+        torch.randn(num, 2, generator=stream(0, "params")),
+    )
+
+
+def disturb(module):
+    generator = stream(0, "disturb")
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    return module
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_exactly_the_identity_at_initialization(kind):
+    codec, operator = build(kind)
+    assert isinstance(operator, Operator)
+    z, dt, params = inputs(codec)
+    assert torch.equal(operator(z, dt, params), z)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_exactly_the_identity_over_no_time(kind):
+    codec, operator = build(kind)
+    z, dt, params = inputs(codec)
+    assert torch.equal(disturb(operator)(z, 0 * dt, params), z)
+    assert not torch.equal(operator(z, dt, params), z)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_conditions_have_no_effect_at_first_and_one_after_two_updates(kind):
+    codec, operator = build(kind)
+    z, dt, params = inputs(codec)
+    other = params + 1
+    head = operator.net.head[-1] if kind == "spectral_flux" else operator.head[-1]
+    nn.init.normal_(
+        head.weight, std=0.1, generator=stream(0, "head")
+    )  # not silent: it shows what comes before it
+    one = torch.ones_like(dt)
+    assert torch.equal(operator(z, one, params), operator(z, one, other))
+    optimizer = torch.optim.SGD(operator.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (operator(z, one, params) - params.mean(1)[:, None, None]).square().mean().backward()
+        optimizer.step()
+    assert not torch.allclose(operator(z, one, params), operator(z, one, other), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_parameter_is_used_and_learns(kind):
+    codec, operator = build(kind)
+    z, dt, params = inputs(codec)
+    assert dead_branches(operator, lambda: operator(z, dt, params)) == []
+    target = torch.randn(z.shape, generator=stream(0, "target"))
+    (disturb(operator)(z, dt, params) - target).square().mean().backward()
+    silent = [name for name, p in operator.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not silent
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_of_two_is_two_batches_of_one(kind):
+    codec, operator = build(kind)
+    z, dt, params = inputs(codec, 2)
+    disturb(operator)
+    apart = torch.cat([operator(z[i : i + 1], dt[i : i + 1], params[i : i + 1]) for i in range(2)])
+    torch.testing.assert_close(operator(z, dt, params), apart, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equal_generators_build_equal_operators_and_the_global_one_does_not_move(kind):
+    before = torch.get_rng_state()
+    a, b, c = (build(kind, seed)[1].state_dict() for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not all(torch.equal(a[name], c[name]) for name in a)
+
+
+def test_a_flux_conserves_the_sum_to_round_off_whatever_the_weights():
+    codec, operator = build("spectral_flux")
+    z, dt, params = (tensor.double() for tensor in inputs(codec))
+    out = disturb(operator).double()(z, dt, params)
+    assert (out - z).abs().mean() > 0.1
+    torch.testing.assert_close(out.sum(1), z.sum(1), rtol=0, atol=1e-11)
+
+
+def test_a_field_that_is_not_conserved_may_grow():
+    fields = Fields(("u", "v"), ("", ""), (1.0,), 0.1, params=("nu", "speed"), conserved=("v",))
+    codec, operator = build("spectral_flux", fields=fields)
+    z, dt, params = (tensor.double() for tensor in inputs(codec))
+    change = (disturb(operator).double()(z, dt, params) - z).sum(1)
+    assert change[:, 0].abs().min() > 1e-3
+    assert change[:, 1].abs().max() < 1e-11
+
+
+def test_the_flux_network_commutes_with_shifts():
+    codec, operator = build("spectral_flux")
+    z, dt, params = (tensor.double() for tensor in inputs(codec))
+    disturb(operator).double()
+    torch.testing.assert_close(operator(z.roll(5, 1), dt, params), operator(z, dt, params).roll(5, 1))
+
+
+def test_the_default_flux_network_has_as_many_weights_as_the_measured_one():
+    fields = Fields(("u",), ("",), (1.0,), 0.05, params=("nu",), conserved=("u",))
+    codec = IdentityPatches().build(fields, 256, stream(0, "codec"))
+    operator = SpectralFlux().build(codec, fields, 256, stream(0, "init"))
+    counts = {"spectral": 0, "condition": 0, "rest": 0}
+    for name, parameter in operator.named_parameters():
+        if any(part in name for part in ("condition", "scale", "shift")):
+            counts["condition"] += parameter.numel()
+        else:
+            counts["spectral" if "spectral" in name else "rest"] += parameter.numel()
+    assert counts["spectral"] // 2 + counts["rest"] == 179_009  # a complex number counted once
+    assert counts["condition"] == 6_768
+
+
+def test_what_does_not_fit_together_is_said_in_one_line():
+    generator = stream(0, "init")
+    perceiver = Perceiver(num_tokens=6, hidden_dim=16).build(FIELDS, NUM_CELLS, generator)
+    with pytest.raises(
+        UserError, match=r"spectral_flux works on the cells.*'perceiver'.*autoencoder.kind=identity"
+    ):
+        SpectralFlux(modes=8).build(perceiver, FIELDS, NUM_CELLS, generator)
+    patches, cells = (settings.build(FIELDS, NUM_CELLS, generator) for settings in (PATCHES, CELLS))
+    with pytest.raises(UserError, match="patch_size=1"):
+        SpectralFlux(modes=8).build(patches, FIELDS, NUM_CELLS, generator)
+    with pytest.raises(UserError, match="at least 64 cells; the data have 32"):
+        SpectralFlux(modes=32).build(cells, FIELDS, NUM_CELLS, generator)
+    with pytest.raises(UserError, match="halves the tokens 2 times, but the autoencoder makes 6"):
+        UTransformer(depths=(1, 1, 1)).build(perceiver, FIELDS, NUM_CELLS, generator)
+    with pytest.raises(UserError, match="group_size=3 does not tile 8 tokens"):
+        Transformer(group_size=3).build(patches, FIELDS, NUM_CELLS, generator)
+    walls = Fields(("u",), ("",), (1.0,), 0.1, boundary="wall")
+    with pytest.raises(UserError, match=r"periodic domain.*'wall'"):
+        SpectralFlux(modes=8).build(CELLS.build(walls, NUM_CELLS, generator), walls, NUM_CELLS, generator)
+
+
+def test_settings_that_cannot_work_are_errors():
+    with pytest.raises(UserError, match="hidden_dim 96 is not a multiple of num_heads 5"):
+        validate(UTransformer, {"num_heads": 5})
+    with pytest.raises(UserError, match="hidden_dim 96 is not a multiple of num_heads 7"):
+        validate(Transformer, {"num_heads": 7})
+    with pytest.raises(UserError, match="'kernel_size': must be odd"):
+        validate(SpectralFlux, {"kernel_size": 4})
+    with pytest.raises(UserError, match="depths"):
+        validate(UTransformer, {"depths": []})

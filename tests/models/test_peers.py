@@ -1,0 +1,155 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ups.models.ablation import dead_branches
+from ups.models.checkpoint import save
+from ups.models.normalizer import fit_normalizer
+from ups.models.peers import DilatedResNet, PDEBenchFNO, Persistence, TunedFNO, UNet1d, load_stepper
+from ups.streams import stream
+from ups.types import Fields, Stepper, Trajectory, UserError
+
+FIELDS = Fields(("u",), ("m/s",), (1.0,), 0.05, params=("nu",), conserved=("u",))
+CHANGE = {
+    "tuned_fno": TunedFNO(width=8, modes=8),
+    "dilated_resnet": DilatedResNet(width=8, num_blocks=2),
+    "unet": UNet1d(width=4, multipliers=(1, 2), num_context=2),
+}
+ALL = {"pdebench_fno": PDEBenchFNO(), **CHANGE}
+
+
+def trajectory(num_cells=32):
+    values = 3 + 2 * torch.randn(4, 12, 1, num_cells, generator=stream(0, "values"))
+    return Trajectory(values, torch.tensor([[0.001], [0.01], [0.1], [1.0]]), FIELDS)
+
+
+def build(kind, seed=0, disturbed=False):
+    peer = ALL[kind].build(FIELDS, fit_normalizer(trajectory()), 32, stream(seed, "init"))
+    if disturbed:
+        generator = stream(0, "disturb")
+        with torch.no_grad():
+            for parameter in peer.parameters():
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return peer
+
+
+def roll(peer, train, num_steps=2):
+    state = peer.encode(train.values, train.params)
+    for _ in range(num_steps):
+        state = peer.advance(state)
+    return peer.decode(state)
+
+
+def test_persistence_repeats_the_last_frame():
+    assert isinstance(Persistence(), Stepper)
+    assert torch.equal(roll(Persistence(), trajectory()), trajectory().values[:, -1])
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_peer_is_a_stepper_that_starts_from_the_last_context_frame(kind):
+    peer = build(kind)
+    assert isinstance(peer, Stepper)
+    torch.testing.assert_close(roll(peer, trajectory(), 0), trajectory().values[:, -1])
+
+
+@pytest.mark.parametrize("kind", CHANGE)
+def test_a_peer_that_predicts_the_change_starts_as_persistence(kind):
+    torch.testing.assert_close(roll(build(kind), trajectory()), trajectory().values[:, -1])
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_peer_sees_its_context_and_nothing_before_it(kind):
+    peer, train = build(kind, disturbed=True), trajectory()
+    reference = roll(peer, train)
+    for frame, matters in ((-peer.num_context - 1, False), (-peer.num_context, True)):
+        values = train.values.clone()
+        values[:, frame] += 1
+        assert torch.equal(roll(peer, Trajectory(values, train.params, FIELDS)), reference) != matters
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_rollout_feeds_predictions_back(kind):
+    peer, train = build(kind, disturbed=True), trajectory()
+    one = roll(peer, train, 1)
+    fed = Trajectory(torch.cat([train.values, one[:, None]], dim=1), train.params, FIELDS)
+    torch.testing.assert_close(roll(peer, fed, 1), roll(peer, train, 2))
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_layer_is_used_and_learns(kind):
+    peer, train = build(kind), trajectory()
+    assert dead_branches(peer, lambda: roll(peer, train)) == []
+    peer = build(kind, disturbed=True)
+    roll(peer, train).square().mean().backward()
+    silent = [name for name, p in peer.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not silent
+
+
+@pytest.mark.parametrize("kind", CHANGE)
+def test_parameters_of_the_equation_matter(kind):
+    peer, train = build(kind, disturbed=True), trajectory()
+    other = Trajectory(train.values, train.params.flip(0), FIELDS)
+    assert not torch.allclose(roll(peer, train), roll(peer, other))
+
+
+@pytest.mark.parametrize("kind", ["tuned_fno", "dilated_resnet", "unet"])
+def test_shifting_the_line_shifts_the_forecast(kind):
+    peer, train = build(kind, disturbed=True), trajectory()
+    shifted = Trajectory(train.values.roll(6, -1), train.params, FIELDS)
+    torch.testing.assert_close(roll(peer, shifted), roll(peer, train).roll(6, -1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_batch_of_two_is_two_batches_of_one(kind):
+    peer, train = build(kind, disturbed=True), trajectory().select(slice(0, 2))
+    apart = torch.cat([roll(peer, train.select(slice(i, i + 1))) for i in range(2)])
+    torch.testing.assert_close(roll(peer, train), apart, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_equal_generators_build_equal_peers_and_the_global_one_does_not_move(kind):
+    before = torch.get_rng_state()
+    a, b, c = (build(kind, seed).state_dict() for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not all(torch.equal(a[name], c[name]) for name in a)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_what_is_loaded_gives_the_same_bits(kind, tmp_path):
+    peer = build(kind, disturbed=True)
+    save(peer, tmp_path)
+    loaded = load_stepper(tmp_path)
+    assert torch.equal(roll(loaded, trajectory()), roll(peer, trajectory()))
+    assert loaded.manifest() == peer.manifest()
+
+
+def test_pdebenchs_fno_has_its_published_size():
+    peer = PDEBenchFNO().build(FIELDS, fit_normalizer(trajectory(256)), 256, stream(0, "init"))
+    spectral = sum(p.numel() for name, p in peer.named_parameters() if "spectral" in name)
+    total = sum(p.numel() for p in peer.parameters())
+    assert total - spectral // 2 == 23_937  # complex numbers counted once
+
+
+def test_pdebenchs_fno_is_the_formula_of_its_paper():
+    peer, values = build("pdebench_fno"), trajectory().values[:, -10:]
+    net = peer.network
+    grid = ((torch.arange(32) + 0.5) / 32).expand(4, 1, -1)
+    x = F.pad(net.lift(torch.cat([values[:, :, 0], grid], dim=1)), [0, 2])
+    for layer in range(4):
+        weight = torch.complex(*net.spectral[layer].weight)
+        spectrum = torch.zeros(4, 20, 18, dtype=torch.cfloat)
+        spectrum[:, :, :12] = torch.einsum("bix,xio->box", torch.fft.rfft(x)[:, :, :12], weight)
+        x = torch.fft.irfft(spectrum, n=34) + net.pointwise[layer](x)
+        x = F.gelu(x) if layer < 3 else x
+    expected = net.head(x[..., :-2])
+    torch.testing.assert_close(roll(peer, trajectory(), 1), expected, rtol=1e-4, atol=1e-5)
+    assert 0 <= net.spectral[0].weight.min() < net.spectral[0].weight.max() < 1 / 400
+
+
+def test_settings_that_do_not_fit_the_data_are_named():
+    normalizer = fit_normalizer(trajectory())
+    with pytest.raises(UserError, match="modes=32 needs 64 cells"):
+        TunedFNO().build(FIELDS, normalizer, 32, stream(0, "init"))
+    with pytest.raises(UserError, match="8 does not divide the 36 cells"):
+        UNet1d().build(FIELDS, normalizer, 36, stream(0, "init"))
