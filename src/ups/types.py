@@ -69,8 +69,10 @@ class Stepper(Protocol):
     has the batch as its first axis. Parameters of the equation enter through `encode` and live in the state.
     """
 
-    num_context: int
-    """How many true frames `encode` reads; it uses the last `num_context` of those it is given."""
+    @property
+    def num_context(self) -> int:
+        """How many true frames `encode` reads; it uses the last `num_context` of those it is given."""
+        ...
 
     def encode(
         self, context: Float[Tensor, "batch time field *space"], params: Float[Tensor, "batch param"]

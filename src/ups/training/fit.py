@@ -16,6 +16,7 @@ from ups.data.windows import draw_windows
 from ups.progress import Progress
 from ups.streams import stream
 from ups.training import distributed
+from ups.training.allocator import keep_freed_memory
 from ups.training.plan import Plan, plan_seconds, plan_updates
 from ups.training.settings import Fit
 from ups.training.signals import Interrupted, noted
@@ -82,6 +83,7 @@ def fit(
         DivergenceError: more than `settings.max_skips` updates were skipped.
     """
     distributed.start()
+    keep_freed_memory()
     shelf = store.stage(stage.name, digest_of([digest, settings.model_dump(mode="json"), seed]))
     finished = distributed.broadcast(shelf.finished)
     if finished is not None:

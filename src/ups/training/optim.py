@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 
+from ups.training.muon import Muon, divide
 from ups.training.settings import Fit
 
 
@@ -16,22 +16,30 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def make_optimizer(model: nn.Module, settings: Fit) -> AdamW:
-    """Return fused AdamW in which vectors and biases (those of norms too) do not decay.
+def make_optimizer(model: nn.Module, settings: Fit) -> Optimizer:
+    """Return the optimizer of the settings; vectors and biases (those of norms too) do not decay.
 
-    Source: Loshchilov and Hutter, Decoupled weight decay regularization, arXiv:1711.05101.
+    AdamW: Loshchilov and Hutter, arXiv:1711.05101. Muon: see `ups.training.muon`.
     """
     parameters = trainable(model)
+    matrices, spectral = divide(model, parameters) if settings.optimizer == "muon" else ([], [])
     still = {name for name, parameter in parameters.items() if parameter.ndim < 2 or name.endswith("bias")}
+    rest = parameters.keys() - still - set(matrices)
     groups = [
-        {
-            "params": [p for name, p in parameters.items() if name not in still],
-            "weight_decay": settings.weight_decay,
-        },
+        {"params": [p for name, p in parameters.items() if name in rest], "weight_decay": settings.weight_decay},
         {"params": [p for name, p in parameters.items() if name in still], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    return AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
+    if not matrices:
+        return AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
+    return Muon(
+        [parameters[name] for name in matrices],
+        groups,
+        spectral,
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        betas=settings.betas,
+    )
 
 
 def learning_rate(settings: Fit, update: int, progress: float) -> float:
@@ -52,7 +60,7 @@ def clip_gradient(parameters: list[nn.Parameter], clip: float | None) -> float:
     return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]).item()
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Set the learning rate of every group."""
     for group in optimizer.param_groups:
         group["lr"] = rate

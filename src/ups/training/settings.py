@@ -23,6 +23,8 @@ class Fit(Settings):
     """Windows in one update, over all processes."""
     accumulation: PositiveInt = 1
     """Parts in which a batch passes through the network: less memory, the same gradient."""
+    optimizer: Literal["muon", "adamw"] = "muon"
+    """Muon orthogonalizes the updates of matrices and leaves the rest to AdamW; AdamW takes all."""
     learning_rate: Positive = 2e-3
     """The peak learning rate."""
     warmup: NonNegativeInt = 100

@@ -26,7 +26,10 @@ class Stage(Protocol):
     loss by name, if it has several; each term must carry a gradient.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The name of the stage: its folder, and its random streams."""
+        ...
 
     @property
     def model(self) -> nn.Module:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import Optimizer
 
 from ups.training.ema import Ema
 from ups.training.optim import make_optimizer
@@ -35,7 +35,7 @@ class State:
     """A run between two updates. `seconds` is the wall time used so far; a score is better when smaller."""
 
     model: nn.Module
-    optimizer: AdamW
+    optimizer: Optimizer
     ema: Ema
     update: int = 0
     seconds: float = 0.0
