@@ -1,0 +1,173 @@
+"""A finished run read back from its folder: run.json, rows.parquet, examples.npz and the logs of its stages."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from ups.evaluation.protocols import PROTOCOLS
+from ups.evaluation.rows import query, trajectory_scores
+from ups.types import UserError
+
+Log = list[dict[str, Any]]
+
+
+class Rung(NamedTuple):
+    """One stepper of the ladder; `kind` is trivial, solver, peer, ours, ceiling, or "" where none was stated."""
+
+    name: str
+    kind: str
+
+
+class Question(NamedTuple):
+    """A protocol as the report needs it; `metric` is the one that ranks the rungs."""
+
+    name: str
+    description: str
+    metric: str
+
+
+class Curve(NamedTuple):
+    """A metric per frame of each test trajectory, the mean over fields and seeds."""
+
+    time: Float[np.ndarray, "time"]
+    value: Float[np.ndarray, "trajectory time"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The evidence of one run, read from its files when it is asked for; nothing is computed anew but means."""
+
+    path: Path
+    record: dict[str, Any]
+
+    @property
+    def rows(self) -> Path:
+        """The file of rows."""
+        return self.path / "rows.parquet"
+
+    @cached_property
+    def measured(self) -> dict[tuple[str, str], bool]:
+        """The pairs (protocol, metric) that have rows, costs aside; true where there is a value for each frame."""
+        found = query(
+            self.rows,
+            """select protocol, metric, bool_or(not isnan(time)) as per_frame from rows
+               where protocol != 'cost' group by all order by all""",
+        )
+        return {
+            (protocol, metric): bool(per_frame)
+            for protocol, metric, per_frame in zip(*found.values(), strict=True)
+        }
+
+    @cached_property
+    def costs(self) -> dict[str, dict[str, float]]:
+        """The numbers of protocol "cost" by stepper and metric."""
+        found = query(
+            self.rows,
+            """select stepper, metric, avg(value) as value from rows
+               where protocol = 'cost' group by all order by all""",
+        )
+        costs: dict[str, dict[str, float]] = {}
+        for stepper, metric, value in zip(*found.values(), strict=True):
+            costs.setdefault(stepper, {})[metric] = float(value)
+        return costs
+
+    @cached_property
+    def num_seeds(self) -> int:
+        """How many seeds the rows hold."""
+        return int(query(self.rows, "select count(distinct seed) as num from rows")["num"][0])
+
+    @cached_property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The ladder from low to high, then steppers that have scores but were not named in it."""
+        stated = [Rung(rung["name"], rung.get("kind", "")) for rung in self.record.get("ladder", [])]
+        found = query(
+            self.rows, "select distinct stepper from rows where protocol != 'cost' order by stepper"
+        )
+        names = {rung.name for rung in stated}
+        return (*stated, *(Rung(name, "") for name in found["stepper"] if name not in names))
+
+    @cached_property
+    def questions(self) -> tuple[Question, ...]:
+        """The protocols that have rows; the first is that of the headline.
+
+        Order, description and ranking metric are those of run.json, else those of `ups.evaluation.protocols`.
+        """
+        entries = [
+            entry if isinstance(entry, dict) else {"name": entry}
+            for entry in self.record.get("protocols", [])
+        ]
+        stated = {entry["name"]: entry for entry in entries}
+        known = {protocol.name: vars(protocol) for protocol in PROTOCOLS}
+        metrics: dict[str, list[str]] = {}
+        for protocol, metric in self.measured:
+            metrics.setdefault(protocol, []).append(metric)
+        questions = []
+        for name in dict.fromkeys([*stated, *known, *metrics]):
+            entry = known.get(name, {}) | stated.get(name, {})
+            if name in metrics:
+                preferred = [entry.get("metric"), entry.get("primary"), "nrmse", *metrics[name]]
+                metric = next(metric for metric in preferred if metric in metrics[name])
+                questions.append(Question(name, entry.get("description", ""), metric))
+        return tuple(questions)
+
+    @cached_property
+    def logs(self) -> dict[str, Log]:
+        """The log rows of each stage, in the order of training."""
+        files = {path.parent.name: path for path in sorted(self.path.glob("stages/*/log.jsonl"))}
+        order = dict.fromkeys([*self.record.get("stages", {}), *files])
+        return {
+            name: [json.loads(line) for line in files[name].read_text().splitlines()]
+            for name in order
+            if name in files
+        }
+
+    @cached_property
+    def examples(self) -> dict[str, np.ndarray]:
+        """The arrays of examples.npz; empty if the run kept none."""
+        path = self.path / "examples.npz"
+        if not path.exists():
+            return {}
+        with np.load(path) as arrays:
+            return dict(arrays)
+
+    def scores(self, protocol: str, metric: str) -> dict[str, Float[np.ndarray, "seed trajectory"]]:
+        """Return a metric of every rung per seed and test trajectory, the mean over frames and fields."""
+        return trajectory_scores(self.rows, protocol, metric)
+
+    def curves(self, protocol: str, metric: str) -> dict[str, Curve]:
+        """Return a metric of every rung against physical time."""
+        found = query(
+            self.rows,
+            """select stepper, trajectory, time, avg(value) as value from rows
+               where protocol = ? and metric = ? and not isnan(time) group by all order by all""",
+            [protocol, metric],
+        )
+        curves = {}
+        for rung in self.rungs:
+            mine = found["stepper"] == rung.name
+            if mine.any():
+                time = np.unique(found["time"][mine])
+                curves[rung.name] = Curve(time, found["value"][mine].reshape(-1, len(time)))
+        return curves
+
+
+def read_run(run_dir: Path) -> RunFolder:
+    """Open a run folder.
+
+    Raises:
+        UserError: the folder lacks run.json or rows.parquet, or run.json is not JSON.
+    """
+    for name in ("run.json", "rows.parquet"):
+        if not (run_dir / name).exists():
+            raise UserError(f"{run_dir}: not a finished run, it has no {name}")
+    try:
+        return RunFolder(run_dir, json.loads((run_dir / "run.json").read_text()))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{run_dir / 'run.json'}: not valid JSON: {error}") from None
