@@ -1,7 +1,25 @@
 import os
 
+import pytest
 import torch
 
 # One thread a worker: two threads on busy cores are slower than one, and results do not depend on the load.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """A cache folder of its own, so that tests neither use nor leave anything in the user's."""
+    os.environ["UPS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory, cache):
+    """A finished run of the tiny recipe, for reading only."""
+    from tiny_recipe import tiny
+    from ups.pipeline import run
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    run(tiny(), folder)
+    return folder

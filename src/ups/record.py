@@ -14,6 +14,7 @@ import torch
 
 import ups
 from ups.config import Settings
+from ups.data.cache import written_whole
 from ups.types import UserError
 
 NAME = "run.json"
@@ -60,9 +61,8 @@ def read(folder: Path) -> dict[str, Any]:
 
 def write(folder: Path, record: dict[str, Any]) -> None:
     """Replace the record in one step."""
-    temporary = folder / f".{NAME}.tmp"
-    temporary.write_text(json.dumps(record, indent=2))
-    os.replace(temporary, folder / NAME)
+    with written_whole(folder / NAME) as temporary:
+        temporary.write_text(json.dumps(record, indent=2))
 
 
 def machine() -> dict[str, Any]:

@@ -4,8 +4,8 @@ from torch import nn
 
 from ups.nets.blocks import (
     MLP,
-    Conv1d,
     ConditionEmbedding,
+    Conv1d,
     ModulatedPointwise,
     Modulation,
     PointwiseMLP,

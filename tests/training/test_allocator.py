@@ -24,7 +24,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 def test_kept_memory_is_not_faulted_in_again():
     def faults(mode):
-        result = subprocess.run([sys.executable, "-c", CODE, mode], capture_output=True, text=True, check=True)
+        result = subprocess.run(
+            [sys.executable, "-c", CODE, mode], capture_output=True, text=True, check=True
+        )
         return int(result.stdout)
 
     pages = 50 * 4_000_000 / resource.getpagesize()

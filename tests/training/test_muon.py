@@ -31,11 +31,15 @@ def test_singular_values_come_close_to_one_and_the_singular_vectors_stay(shape):
 
 
 def test_the_scale_of_the_gradient_does_not_matter():
-    torch.testing.assert_close(orthogonalize(1e-3 * noise(1, 9, 9)), orthogonalize(noise(1, 9, 9)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        orthogonalize(1e-3 * noise(1, 9, 9)), orthogonalize(noise(1, 9, 9)), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_hidden_matrices_are_muons_and_thin_or_flat_parameters_are_not():
-    model = nn.Sequential(nn.Conv1d(1, 16, 5), nn.Conv1d(16, 16, 3), SpectralConv1d(16, 16, 4), nn.Linear(16, 2))
+    model = nn.Sequential(
+        nn.Conv1d(1, 16, 5), nn.Conv1d(16, 16, 3), SpectralConv1d(16, 16, 4), nn.Linear(16, 2)
+    )
     matrices, spectral = divide(model, dict(model.named_parameters()))
     assert matrices == ["1.weight", "2.weight"]
     assert [id(parameter) for parameter in spectral] == [id(model[2].weight)]
@@ -48,7 +52,9 @@ def test_a_matrix_moves_by_the_size_of_an_adamw_step():
     model.weight.grad = noise(32, 64).float()
     optimizer.step()
     move = before - model.weight.detach()
-    assert move.square().mean().sqrt() == pytest.approx(0.2 * 0.01, rel=0.25)  # AdamW's is 0.2 to 0.4 of the rate
+    assert move.square().mean().sqrt() == pytest.approx(
+        0.2 * 0.01, rel=0.25
+    )  # AdamW's is 0.2 to 0.4 of the rate
 
 
 def test_each_mode_of_a_spectral_convolution_is_a_matrix_of_its_own():

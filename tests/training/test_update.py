@@ -5,11 +5,11 @@ import sys
 import pytest
 import torch
 import toy
-from ups.data.windows import draw_windows
 
+from ups.data.windows import draw_windows
 from ups.training.stages import Forecast
 from ups.training.state import State
-from ups.training.update import Updater
+from ups.training.update import Updater, check
 from ups.types import UserError
 
 
@@ -122,12 +122,12 @@ def test_a_rehearsal_measures_each_window_once_and_leaves_the_model_alone():
 def test_a_window_longer_than_the_data_is_found_before_training():
     update, _ = updater(toy.Shift(), unroll=[[0.0, 1], [0.9, 17]])
     with pytest.raises(UserError, match=r"17 frames but the longest window needs 18"):
-        update.check()
+        check(update.stage, update.train, update.settings)
 
 
 def test_a_batch_that_the_processes_cannot_share_is_refused(monkeypatch):
     update, _ = updater(toy.Shift(), batch_size=8, accumulation=2)
-    update.check()
+    check(update.stage, update.train, update.settings)
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(UserError, match="no multiple of 6"):
-        update.check()
+        check(update.stage, update.train, update.settings)

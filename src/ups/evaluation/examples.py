@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ups.data.cache import written_whole
 from ups.evaluation.protocols import PDEBENCH, Protocol
 from ups.evaluation.spectra import power_spectrum
 from ups.types import Trajectory
@@ -65,9 +65,8 @@ def save_examples(
         **{f"forecast/{name}": values[:, index].mean(0).cpu().numpy() for name, values in forecasts.items()},
         **{f"spectrum/{name}": _mean_spectrum(values[:, :, frames]) for name, values in spectra.items()},
     }
-    temporary = path.with_suffix(".partial.npz")
-    np.savez_compressed(temporary, **arrays)
-    os.replace(temporary, path)
+    with written_whole(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def _mean_spectrum(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import duckdb
 import numpy as np
 from jaxtyping import Float
 
+from ups.data.cache import written_whole
 from ups.types import Row, UserError
 
 Columns = dict[str, np.ndarray]
@@ -113,7 +113,8 @@ def to_columns(rows: Iterable[Row]) -> Columns:
 
 def _write(path: Path, sql: str, parameters: dict[str, Any], columns: Columns | None = None) -> None:
     """Write a query's result through a temporary file; SQL sees the argument `columns` as a table."""
-    temporary = path.with_suffix(".partial")
-    with duckdb.connect() as connection:
-        connection.sql(sql, params=parameters).write_parquet(str(temporary), compression="zstd")
-    os.replace(temporary, path)
+    try:
+        with written_whole(path) as temporary, duckdb.connect() as connection:
+            connection.sql(sql, params=parameters).write_parquet(str(temporary), compression="zstd")
+    except duckdb.IOException as error:
+        raise UserError(f"{path}: cannot write: {' '.join(str(error).split())}") from None

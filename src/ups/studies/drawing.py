@@ -84,7 +84,7 @@ def to_svg(figure: Figure, description: str) -> str:
 
 def plain_number(value: float) -> str:
     """Write a tick of a logarithmic axis: 0.02 as it is, small and large powers as 10⁻⁵."""
-    if 1e-3 <= value < 1e4:
+    if value <= 0 or 1e-3 <= value < 1e4:
         return f"{value:g}"
     exponent = int(np.floor(np.log10(value) + 1e-9))
     power = "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

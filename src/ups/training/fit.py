@@ -24,7 +24,7 @@ from ups.training.stages import Stage, gradient_reach
 from ups.training.state import State, load_weights
 from ups.training.store import StageStore, Store
 from ups.training.trackers import Guarded, Tracker
-from ups.training.update import Draw, Updater
+from ups.training.update import Draw, Updater, check
 from ups.types import Trajectory
 
 __all__ = ["DivergenceError", "Fitted", "Interrupted", "fit"]
@@ -92,7 +92,7 @@ def fit(
         return Fitted(**finished[1]["fitted"])
 
     update = Updater(stage, train, settings, seed, draw)
-    update.check()
+    check(stage, train, settings)
     state = State.start(stage.model, settings)
     plan = _resume(state, shelf) or _begin(state, shelf, update, validate)
     watch = Guarded(tracker if distributed.is_main() else None)

@@ -114,12 +114,16 @@ def divide(model: nn.Module, names: Iterable[str]) -> tuple[list[str], list[nn.P
     parameters = dict(model.named_parameters())
 
     def smallest_side(parameter: nn.Parameter) -> int:
-        shape = parameter.shape[-2:] if id(parameter) in is_spectral else (len(parameter), parameter[0].numel())
+        shape = (
+            parameter.shape[-2:] if id(parameter) in is_spectral else (len(parameter), parameter[0].numel())
+        )
         return min(shape)
 
     matrices = [
         name
         for name in names
-        if name.endswith("weight") and parameters[name].ndim > 1 and smallest_side(parameters[name]) >= SMALLEST_SIDE
+        if name.endswith("weight")
+        and parameters[name].ndim > 1
+        and smallest_side(parameters[name]) >= SMALLEST_SIDE
     ]
     return matrices, spectral

@@ -26,7 +26,10 @@ def make_optimizer(model: nn.Module, settings: Fit) -> Optimizer:
     still = {name for name, parameter in parameters.items() if parameter.ndim < 2 or name.endswith("bias")}
     rest = parameters.keys() - still - set(matrices)
     groups = [
-        {"params": [p for name, p in parameters.items() if name in rest], "weight_decay": settings.weight_decay},
+        {
+            "params": [p for name, p in parameters.items() if name in rest],
+            "weight_decay": settings.weight_decay,
+        },
         {"params": [p for name, p in parameters.items() if name in still], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]

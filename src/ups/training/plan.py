@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from itertools import pairwise
 from ups.training import distributed
 
 MAX_TIMED = 20
-"""Timed updates per phase: enough for a median that a hiccup of the machine does not move."""
+"""Timed updates per phase: enough for one that nothing disturbs."""
 SHARE = 0.01
 """The part of the budget that timing one phase may take."""
 
@@ -73,15 +72,17 @@ def plan_seconds(
 
 
 def measure(one_update: Callable[[], object], seconds: float) -> float:
-    """Return the median wall time of one update, in seconds, after two that warm up.
+    """Return the shortest wall time of one update, in seconds, after two that warm up.
 
-    Between 2 and 20 updates are timed, fewer where a hundredth of the budget `seconds` would not hold them.
+    The shortest is what an update costs when nothing else runs, whatever else runs now: stages that are planned at
+    different moments get equal work for equal seconds. Between 2 and 20 updates are timed, fewer where a hundredth
+    of the budget `seconds` would not hold them.
     """
     one_update()
     estimate = max(_clock(one_update), 1e-6)
     # one process decides for all: each update is collective
     num_timed = distributed.broadcast(lambda: min(max(int(SHARE * seconds / estimate), 2), MAX_TIMED))
-    return statistics.median(_clock(one_update) for _ in range(num_timed))
+    return min(_clock(one_update) for _ in range(num_timed))
 
 
 def _clock(one_update: Callable[[], object]) -> float:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from ups.config import Settings
+from ups.data.symmetries import Symmetry
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -45,7 +46,7 @@ class Fit(Settings):
     """Compile the loss with torch.compile."""
     unroll: tuple[tuple[Fraction, PositiveInt], ...] = ((0.0, 1), (0.5, 3), (0.8, 6))
     """Pairs (fraction of the budget, steps): from that fraction on, the loss runs over so many steps."""
-    symmetries: tuple[str, ...] = ()
+    symmetries: tuple[Symmetry, ...] = ()
     """Exact symmetries of the data, drawn at random for each window."""
     num_validations: NonNegativeInt = 10
     """Validations, evenly spaced over the updates; the last one is at the end."""

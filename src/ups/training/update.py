@@ -12,7 +12,7 @@ import torch
 from torch import Generator, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ups.data.symmetries import augment
+from ups.data import symmetries
 from ups.streams import stream
 from ups.training import distributed
 from ups.training.optim import clip_gradient, learning_rate, set_learning_rate, trainable
@@ -52,7 +52,7 @@ class Updater:
         """Return the windows of one update, for all processes together; equal for all stages of one seed."""
         generator = stream(self.seed, "batch", update)
         windows = self.draw(self.train, self.settings.batch_size, length, generator)
-        return augment(windows, self.settings.symmetries, generator).to(self.device)
+        return symmetries.augment(windows, self.settings.symmetries, generator).to(self.device)
 
     def __call__(self, state: State, progress: float) -> dict[str, float]:
         """Make one update and return what happened: losses, gradient norm, learning rate, skipped (0 or 1).
@@ -113,22 +113,25 @@ class Updater:
                 seconds[window] = measure(partial(again, state, start), budget)
         return seconds
 
-    def check(self) -> None:
-        """See that every window fits into the data and that the processes can share a batch.
 
-        Raises:
-            UserError: they do not.
-        """
-        length = max(self.stage.window(start) for start, _ in self.settings.unroll)
-        num_frames = self.train.values.shape[1]
-        if num_frames < length:
-            raise UserError(
-                f"stage '{self.stage.name}': trajectories have {num_frames} frames but the longest window needs "
-                f"{length}; shorten 'unroll' or the context"
-            )
-        parts = self.settings.accumulation * distributed.world_size()
-        if self.settings.batch_size % parts:
-            raise UserError(
-                f"stage '{self.stage.name}': batch_size {self.settings.batch_size} is no multiple of {parts} "
-                "(processes x accumulation)"
-            )
+def check(stage: Stage, train: Trajectory, settings: Fit) -> None:
+    """See that every window fits into the data, that they have the symmetries, and that processes can share a batch.
+
+    Raises:
+        UserError: they do not.
+    """
+    length = max(stage.window(start) for start, _ in settings.unroll)
+    num_frames = train.values.shape[1]
+    if num_frames < length:
+        raise UserError(
+            f"stage '{stage.name}': trajectories have {num_frames} frames but the longest window needs {length}; "
+            "shorten 'unroll' or the context"
+        )
+    if settings.symmetries:
+        symmetries.check(train, settings.symmetries)
+    parts = settings.accumulation * distributed.world_size()
+    if settings.batch_size % parts:
+        raise UserError(
+            f"stage '{stage.name}': batch_size {settings.batch_size} is no multiple of {parts} "
+            "(processes x accumulation)"
+        )

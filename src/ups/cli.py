@@ -1,0 +1,175 @@
+"""The command line; thin. torch is imported inside the commands, so that `ups --help` answers at once."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="ups",
+    help="Neural simulators of physical systems, as a ladder of measured rungs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data = typer.Typer(help="Make data, look into a file, find leaks and bad values.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+Assignments = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings to change.")
+]
+
+
+@app.command()
+def run(
+    recipe: Annotated[
+        str, typer.Argument(help="A name (burgers.quick), file.py:function, or a .yaml/.json file.")
+    ],
+    settings: Assignments = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder [default: runs/RECIPE].")] = None,
+) -> None:
+    """Train every stage, evaluate the ladder, write the report. Run again to resume."""
+    from ups.config import digest, override
+    from ups.pipeline import run as run_pipeline
+    from ups.recipes.find import find_run
+
+    name, base = find_run(recipe)
+    chosen = override(base, settings or [])
+    folder = out or Path("runs") / (name if chosen == base else f"{name}-{digest(chosen, 8)}")
+    run_pipeline(chosen, folder)
+
+
+@app.command("list")
+def list_recipes() -> None:
+    """Show the recipes, one line each."""
+    from ups.recipes.find import describe_recipes
+
+    for name, line in describe_recipes():
+        typer.echo(f"{name:28} {line}")
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
+    settings: Assignments = None,
+    file: Annotated[
+        Path | None, typer.Option("--data", help="A PDEBench file; all of it is test data.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write [default: RUN/evaluations/FILE].")] = None,
+) -> None:
+    """Evaluate the ladder of a finished run on other data."""
+    from ups.reevaluate import evaluate as evaluate_run
+
+    evaluate_run(folder, file, settings or [], out)
+
+
+@app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
+    input: Annotated[Path, typer.Option(help="Trajectories in PDEBench's layout; at least one frame each.")],
+    output: Annotated[Path, typer.Option(help="The forecast, in the same layout.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="How to read: stride_space=4 stride_time=5."),
+    ] = None,
+    members: Annotated[int, typer.Option(min=1, help="Ensemble members.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="Frames to forecast.")] = 40,
+    start: Annotated[int, typer.Option(help="The frame to start from; -1 is the last one.")] = -1,
+    stepper: Annotated[str, typer.Option(help="The rung that forecasts.")] = "operator",
+    force: Annotated[
+        bool, typer.Option("--force", help="Accept a grid, dt or parameter outside the training.")
+    ] = False,
+) -> None:
+    """Roll out your own trajectories."""
+    from ups.config import override
+    from ups.data.pdebench import PDEBench
+    from ups.predict import predict as predict_file
+
+    source = override(PDEBench(file=(input,)), settings or [])
+    predict_file(
+        folder,
+        source,
+        output,
+        num_steps=steps,
+        start=start,
+        num_members=members,
+        stepper=stepper,
+        force=force,
+    )
+
+
+@data.command("make")
+def data_make(
+    output: Annotated[Path, typer.Argument(help="The HDF5 file to write, in PDEBench's layout.")],
+    settings: Assignments = None,
+) -> None:
+    """Generate trajectories with our solvers, e.g. equation=burgers nu=0.001 num_trajectories=100."""
+    from ups.config import override
+    from ups.data.pdebench import require_folder, write_pdebench
+    from ups.data.synthetic import Synthetic
+    from ups.progress import bar
+
+    require_folder(output)
+    source = override(Synthetic(), settings or [])
+    with bar("making trajectories") as progress:
+        trajectory = source.load(progress=progress)
+    write_pdebench(output, trajectory.values, trajectory.fields, trajectory.params, equation=source.equation)
+    typer.echo(f"{output}: {len(trajectory)} trajectories")
+
+
+@data.command("inspect")
+def data_inspect(file: Annotated[Path, typer.Argument(help="A PDEBench HDF5 file.")]) -> None:
+    """Show layout, grid, parameters and ranges of a file."""
+    from ups.data.check import inspect
+
+    for name, value in inspect(file).items():
+        typer.echo(f"{name:22} {value}")
+
+
+@data.command("check")
+def data_check(files: Annotated[list[Path], typer.Argument(help="PDEBench HDF5 files.")]) -> None:
+    """Find NaN, constant frames, repeated initial conditions and conservation drift; exit 2 on an error."""
+    from ups.data.check import check
+
+    findings = check(files)
+    for finding in findings:
+        typer.echo(f"{finding.severity:8} {finding.where}: {finding.what}")
+    if any(finding.severity == "error" for finding in findings):
+        raise typer.Exit(2)
+    if not findings:
+        typer.echo("no findings")
+
+
+def main() -> None:
+    """Run the command line. Exit 0: done; 2: the user's input is at fault, in one line; 1: a failure of ours."""
+    try:
+        app()
+    except Exception as error:
+        _explain(error)
+
+
+def _explain(error: Exception) -> NoReturn:
+    from ups.training.fit import Interrupted
+    from ups.types import UserError
+
+    if isinstance(error, Interrupted):
+        typer.echo(f"interrupted: {error}; run the same command again to resume", err=True)
+        sys.exit(128 + error.signum)
+    if isinstance(error, UserError):
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    if isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EACCES,
+        errno.EROFS,
+        errno.EFBIG,
+    ):
+        typer.echo(f"error: {error.filename or 'output'}: {error.strerror}", err=True)
+        sys.exit(2)
+    raise error

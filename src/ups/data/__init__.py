@@ -1,0 +1,1 @@
+"""Where trajectories come from, how they are split, drawn and checked."""

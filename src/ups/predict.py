@@ -1,0 +1,90 @@
+"""Forecasts of the user's own trajectories: a file in, a file of the same layout out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ups.config import nearest
+from ups.data.pdebench import PDEBench, require_folder, write_pdebench
+from ups.evaluation.rollout import rollout
+from ups.models.emulator import load
+from ups.models.misfits import Trained, misfits
+from ups.models.peers import load_stepper
+from ups.progress import bar
+from ups.streams import stream
+from ups.types import UserError
+
+BATCH_SIZE = 64
+
+
+def predict(
+    run_dir: Path,
+    source: PDEBench,
+    output: Path,
+    *,
+    num_steps: int = 40,
+    start: int = -1,
+    num_members: int = 1,
+    stepper: str = "operator",
+    force: bool = False,
+    seed: int = 0,
+) -> None:
+    """Continue every trajectory of a file for `num_steps` frames and write them in PDEBench's layout.
+
+    The forecast begins after the frame `start` of the input (-1 is the last one), from as many frames before it as
+    the stepper needs; frame 0 of the output is that frame. An ensemble is written as its mean in `tensor` and
+    its members in `members` [trajectory, member, frame, field, cell].
+
+    Raises:
+        UserError: the file has another grid, dt or parameter than the training data and `force` is not set; it has
+            too few frames; the forecast is not finite.
+    """
+    require_folder(output)
+    model = load_trained(run_dir, stepper)
+    given = source.load()
+    num_frames = given.values.shape[1]
+    first = start if start >= 0 else num_frames + start
+    if not 0 <= first < num_frames:
+        raise UserError(f"{source.file[0]}: no frame {start}, the input has frames 0 to {num_frames - 1}")
+    if first + 1 < model.num_context:
+        raise UserError(
+            f"{source.file[0]}: {stepper} needs {model.num_context} frames up to the start, there are {first + 1}"
+        )
+    if not force and (reasons := misfits(model, given)):
+        raise UserError(f"{source.file[0]}: {'; '.join(reasons)}; --force forecasts all the same")
+
+    context = given.window(first + 1 - model.num_context, model.num_context)
+    parts = []
+    with bar("forecasting") as progress, torch.no_grad():
+        for begin in range(0, len(given), BATCH_SIZE):
+            batch = context.select(slice(begin, begin + BATCH_SIZE))
+            generator = stream(seed, "predict", begin)
+            parts.append(rollout(model, batch.values, batch.params, num_steps, num_members, generator))
+            progress(min(1.0, (begin + BATCH_SIZE) / len(given)), "")
+    members = torch.cat(parts, dim=1)
+    finite = members.isfinite().flatten(2).all(-1).all(0)
+    if not finite.all():
+        lost = ", ".join(map(str, (~finite).nonzero()[:10, 0].tolist()))
+        raise UserError(
+            f"{source.file[0]}: the forecast blows up on trajectories {lost}; nothing was written"
+        )
+    initial = context.values[:, -1:]
+    ensemble = torch.cat([initial.expand(num_members, *initial.shape), members], dim=2)
+    extra = {"members": ensemble.transpose(0, 1)} if num_members > 1 else None
+    write_pdebench(output, ensemble.mean(0), given.fields, given.params, extra, source.equation)
+
+
+def load_trained(run_dir: Path, name: str) -> Trained:
+    """Return the operator or a peer of a finished run.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if name == "operator":
+        return load(run_dir)
+    peers = [path.parent.name for path in sorted(run_dir.glob("stages/*/stepper"))]
+    if name not in peers:
+        raise UserError(f"{run_dir}: no stepper '{name}'{nearest(name, ['operator', *peers])}")
+    return load_stepper(run_dir / "stages" / name / "stepper")

@@ -1,0 +1,34 @@
+"""The other 1D equations, a few minutes each: does the same operator serve where nothing is a shock?"""
+
+from __future__ import annotations
+
+from ups.data.symmetries import Symmetry
+from ups.data.synthetic import Synthetic
+from ups.models.peers import TunedFNO
+from ups.pipeline import Run
+from ups.training.settings import Fit
+
+
+def advection() -> Run:
+    """A profile that moves and keeps its shape."""
+    return _run(Synthetic(equation="advection", num_trajectories=300), ("shift",))
+
+
+def heat() -> Run:
+    """Decay of every wave at its own rate."""
+    return _run(Synthetic(equation="heat", num_trajectories=300), ("shift", "reflect"))
+
+
+def kuramoto_sivashinsky() -> Run:
+    """Chaos: every forecast fails in the end, the question is when."""
+    return _run(Synthetic(equation="kuramoto_sivashinsky", num_trajectories=300), ("shift", "reflect_odd"))
+
+
+def fisher_kpp() -> Run:
+    """Fronts that invade; PDEBench's reaction-diffusion."""
+    return _run(Synthetic(equation="fisher_kpp", num_trajectories=300), ("shift", "reflect"))
+
+
+def _run(data: Synthetic, symmetries: tuple[Symmetry, ...]) -> Run:
+    training = Fit(seconds=60.0, symmetries=symmetries, ema_decay=0.99)
+    return Run(data=data, peers={"tuned_fno": TunedFNO()}, training=training)

@@ -1,0 +1,118 @@
+import time
+
+import pytest
+import torch
+
+from ups.data.symmetries import MAX_BOOST, augment
+from ups.solvers.equations import Burgers, FisherKPP, Heat, KuramotoSivashinsky
+from ups.solvers.initial import clean
+from ups.solvers.solve import solve
+from ups.streams import stream
+from ups.types import Fields, Trajectory, UserError
+
+CELLS = 64
+
+
+def solved(equation, extent=1.0, dt=0.05, num=40, frames=5, scale=1.0):
+    initial = scale * clean(num, CELLS, extent, stream(0, "initial"))
+    values = solve(equation, initial, dt * torch.arange(frames), extent)
+    return Trajectory(values, torch.zeros(num, 0), Fields(("u",), ("1",), (extent,), dt))
+
+
+@pytest.mark.parametrize(
+    ("equation", "symmetries", "tolerance"),
+    [
+        (Burgers(0.01), ("shift", "reflect_odd"), 1e-12),
+        (Heat(0.01), ("shift", "reflect", "reflect_odd"), 1e-12),
+        (FisherKPP(0.01, 1.0), ("shift", "reflect"), 1e-10),
+        (KuramotoSivashinsky(), ("shift", "reflect_odd"), 1e-8),
+    ],
+)
+def test_transforming_and_solving_commute(equation, symmetries, tolerance):
+    extent = 32.0 if isinstance(equation, KuramotoSivashinsky) else 1.0
+    data = solved(equation, extent)
+    moved = augment(data, symmetries, stream(0, "augment"))
+    again = solve(equation, moved.values[:, 0], 0.05 * torch.arange(5), extent)
+    assert (moved.values - data.values).abs().amax((1, 2, 3)).gt(1e-3).float().mean() > 0.7
+    assert (again - moved.values).abs().max() < tolerance
+
+
+@pytest.mark.parametrize(
+    ("equation", "extent", "dt", "tolerance"),
+    [(Burgers(0.3), 1.0, 0.05, 3e-3), (KuramotoSivashinsky(), 32.0, 0.25, 1e-4)],
+)
+def test_a_galilean_boost_commutes_with_the_solver_up_to_its_error(equation, extent, dt, tolerance):
+    data = solved(equation, extent, dt, frames=4)
+    moved = augment(data, ["galilean"], stream(0, "augment"))
+    again = solve(equation, moved.values[:, 0], dt * torch.arange(4), extent)
+    assert (moved.values[:, 1:] - data.values[:, 1:]).abs().max() > 0.5
+    assert (again - moved.values).norm() / moved.values.norm() < tolerance
+
+
+def test_a_boost_shifts_frame_k_by_k_times_as_many_cells_and_adds_its_speed():
+    ramp = torch.arange(16.0).expand(60, 4, 1, 16).clone()
+    data = Trajectory(ramp, torch.zeros(60, 0), Fields(("u",), ("1",), (8.0,), 0.25))
+    moved = augment(data, ["galilean"], stream(3, "augment")).values
+    speeds = set()
+    for window in moved:
+        speed = (window[0] - ramp[0, 0])[0, 0].item()
+        cells = speed * 0.25 / 0.5
+        assert cells == int(cells)
+        speeds.add(int(cells))
+        for frame in range(4):
+            assert torch.equal(window[frame] - speed, ramp[0, 0].roll(int(cells) * frame, dims=-1))
+    assert speeds == set(range(-MAX_BOOST, MAX_BOOST + 1))
+
+
+def test_the_same_element_moves_every_frame_and_field_of_a_window():
+    data = torch.randn(30, 5, 3, 16, generator=stream(0, "data"))
+    fields = Fields(("a", "b", "c"), ("1",) * 3, (1.0,), 0.1)
+    moved = augment(
+        Trajectory(data, torch.zeros(30, 0), fields), ("shift", "reflect_odd"), stream(0, "a")
+    ).values
+    for before, after in zip(data, moved, strict=True):
+        images = [before.roll(k, -1) for k in range(16)] + [-before.flip(-1).roll(k, -1) for k in range(16)]
+        assert sum(torch.equal(after, image) for image in images) == 1
+
+
+def test_shifts_are_uniform_and_reflections_fair():
+    delta = torch.zeros(20_000, 1, 1, 10)
+    delta[..., 0] = 1.0
+    data = Trajectory(delta, torch.zeros(20_000, 0), Fields(("u",), ("1",), (1.0,), 0.1))
+    moved = augment(data, ("shift", "reflect_odd"), stream(0, "augment")).values
+    counts = moved.abs().sum((0, 1, 2))
+    assert ((counts - 2000).square() / 2000).sum() < 30  # 9 degrees of freedom: p = 4e-4
+    assert abs(moved.sum() / 20_000) < 0.03  # 4 standard deviations
+
+
+def test_no_symmetry_leaves_the_batch_and_the_generator_alone():
+    data = solved(Heat(0.01))
+    generator = stream(0, "augment")
+    state = generator.get_state()
+    assert augment(data, (), generator) is data
+    assert torch.equal(generator.get_state(), state)
+
+
+def test_the_order_of_names_does_not_matter():
+    data = solved(Heat(0.01))
+    one = augment(data, ("shift", "reflect"), stream(0, "augment")).values
+    assert torch.equal(one, augment(data, ("reflect", "shift"), stream(0, "augment")).values)
+
+
+def test_unknown_symmetries_and_walls_are_errors():
+    data = solved(Heat(0.01), frames=2)
+    with pytest.raises(UserError, match="did you mean 'reflect"):
+        augment(data, ["reflect_od"], stream(0, "augment"))
+    walls = Trajectory(data.values, data.params, Fields(("u",), ("1",), (1.0,), 0.1, boundary="wall"))
+    with pytest.raises(UserError, match="wall"):
+        augment(walls, ["shift"], stream(0, "augment"))
+
+
+def test_a_training_batch_takes_a_few_milliseconds_at_most():
+    data = Trajectory(torch.zeros(50, 7, 1, 256), torch.zeros(50, 0), Fields(("u",), ("1",), (1.0,), 0.1))
+    seconds = []
+    for count in range(30):
+        start = time.perf_counter()
+        augment(data, ("shift", "reflect_odd"), stream(0, "augment", count))
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 5e-3

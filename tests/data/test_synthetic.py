@@ -1,0 +1,204 @@
+import hashlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from ups.config import override
+from ups.data import synthetic
+from ups.data.pdebench import PDEBench, write_pdebench
+from ups.data.splits import initial_hashes
+from ups.data.synthetic import Synthetic
+from ups.solvers.equations import Burgers
+from ups.solvers.solve import solve
+from ups.solvers.stepper import Coarse
+from ups.types import UserError
+
+EQUATIONS = ["burgers", "advection", "heat", "kuramoto_sivashinsky", "fisher_kpp"]
+SMALL = {"num_cells": 32, "solver_cells": 64, "num_frames": 4, "num_trajectories": 40}
+
+
+def small(**changes):
+    return Synthetic(**{**SMALL, **changes})
+
+
+@pytest.mark.parametrize("equation", EQUATIONS)
+def test_fewer_trajectories_are_a_prefix_of_more(tmp_path, equation):
+    settings = small(equation=equation, num_trajectories=70, warmup=1.0)
+    if equation == "fisher_kpp":
+        settings = override(settings, ["rho=[1, 2, 5]"])
+    more = settings.load(tmp_path)
+    fewer = settings.model_copy(update={"num_trajectories": 33}).load(tmp_path)
+    assert torch.equal(fewer.values, more.values[:33])
+    assert torch.equal(fewer.params, more.params[:33])
+
+
+@pytest.mark.parametrize("equation", EQUATIONS)
+def test_every_equation_makes_float32_that_varies_and_conserves_what_it_says(tmp_path, equation):
+    data = small(equation=equation).load(tmp_path)
+    assert data.values.dtype == data.params.dtype == torch.float32
+    assert data.values.shape == (40, 4, 1, 32)
+    assert len(set(initial_hashes(data.values))) == 40
+    assert (data.values[:, 1:] - data.values[:, :-1]).abs().amax((1, 2, 3)).min() > 1e-3
+    mean = data.values.double().mean((2, 3))
+    drift = (mean - mean[:, :1]).abs().max()
+    if data.fields.conserved and equation != "burgers":  # samples of shocks on a coarse grid do drift
+        assert drift < 1e-5
+    elif equation == "fisher_kpp":
+        assert drift > 0.01
+        assert data.values.min() > -1e-3
+
+
+def test_values_are_the_solvers_strided_solution(tmp_path):
+    settings = small(nu=0.05, solver_cells=128)
+    data = settings.load(tmp_path)
+    whole = small(nu=0.05, num_cells=128, solver_cells=128).load(tmp_path)
+    assert torch.equal(data.values, whole.values[..., ::4])
+    again = solve(Burgers(0.05), whole.values[:3, 0], 0.05 * torch.arange(4), 1.0).float()
+    assert (again - whole.values[:3]).abs().max() < 1e-5
+    points = [fields.origin[0] + 0.5 / n for fields, n in ((data.fields, 32), (whole.fields, 128))]
+    assert points[0] == pytest.approx(points[1])
+
+
+def test_warmup_time_passes_before_frame_0(tmp_path):
+    late = small(equation="heat", warmup=0.1, num_frames=2).load(tmp_path)
+    all_of_it = small(equation="heat", warmup=0.0).load(tmp_path)
+    assert torch.allclose(late.values, all_of_it.values[:, 2:], atol=1e-6)
+
+
+def test_parameters_are_drawn_for_each_trajectory_from_the_given_values(tmp_path):
+    data = small(
+        equation="fisher_kpp", nu=(0.001, 0.01), rho=(1.0, 2.0, 3.0), num_trajectories=600, num_frames=1
+    )
+    params = data.load(tmp_path).params
+    combinations, counts = torch.unique(params, dim=0, return_counts=True)
+    assert len(combinations) == 6
+    assert ((counts - 100.0).square() / 100).sum() < 23  # 5 degrees of freedom: p = 3e-4
+
+
+def test_shared_initial_conditions_repeat_for_every_parameter(tmp_path):
+    data = small(nu=(0.01, 0.1, 1.0), shared_initial=True, num_trajectories=70).load(tmp_path)
+    alone = small(nu=0.1).load(tmp_path)
+    assert data.params[:6, 0].tolist() == pytest.approx([0.01, 0.1, 1.0] * 2)
+    assert torch.equal(data.values[0:69:3, 0], data.values[2:69:3, 0])
+    assert torch.equal(data.values[1::3], alone.values[:23])
+
+
+def test_another_seed_gives_other_data(tmp_path):
+    first, second = (set(initial_hashes(small(seed=seed).load(tmp_path).values)) for seed in (0, 1))
+    assert not first & second
+
+
+def test_the_cache_is_read_and_a_harmed_one_is_made_again(tmp_path, monkeypatch):
+    settings = small()
+    expected = settings.load(tmp_path).values
+    (path,) = (tmp_path / "synthetic").iterdir()
+    good = path.read_bytes()
+
+    calls = []
+    make = Synthetic._make
+    monkeypatch.setattr(Synthetic, "_make", lambda self, progress: calls.append(1) or make(self, progress))
+    assert torch.equal(settings.load(tmp_path).values, expected)
+    assert not calls
+
+    flipped = bytearray(good)
+    flipped[-100] ^= 1
+    for harmed in (good[: len(good) // 2], b"", bytes(flipped), b"\0" * len(good)):
+        path.write_bytes(harmed)
+        assert torch.equal(settings.load(tmp_path).values, expected)
+        assert path.read_bytes() == good
+    assert len(calls) == 4
+
+    monkeypatch.setattr(synthetic, "GENERATOR", -1)
+    settings.load(tmp_path)
+    assert len(calls) == 5
+
+
+def test_what_is_spelt_out_and_what_is_left_open_share_a_cache(tmp_path):
+    small().load(tmp_path)
+    small(nu=0.001, dt=0.05, initial="pdebench_like", extent=1.0).load(tmp_path)
+    assert len(list((tmp_path / "synthetic").iterdir())) == 1
+
+
+def test_an_interruption_leaves_nothing(tmp_path):
+    def interrupt(fraction, text):
+        if fraction > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        small().load(tmp_path, progress=interrupt)
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_progress_rises_to_one(tmp_path):
+    seen = []
+    small().load(tmp_path, progress=lambda fraction, text: seen.append(fraction))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+
+
+def test_another_process_makes_the_same_bits(tmp_path):
+    code = (
+        "import hashlib, sys; from pathlib import Path; from ups.data.synthetic import Synthetic\n"
+        f"values = Synthetic(**{SMALL}).load(Path(sys.argv[1])).values\n"
+        "print(hashlib.sha256(values.numpy()).hexdigest())"
+    )
+    there = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "there"], capture_output=True, text=True, check=True
+    )
+    here = hashlib.sha256(np.ascontiguousarray(small().load(tmp_path / "here").values.numpy())).hexdigest()
+    assert there.stdout.strip() == here
+
+
+@pytest.mark.parametrize(
+    ("assignments", "words"),
+    [
+        (["equation=advection", "nu=0.1"], "advection has no parameter nu"),
+        (["equation=burger"], "burgers"),
+        (["nu=-1"], "nu must be finite and not negative"),
+        (["solver_cells=1000"], "solver_cells=1000 is no multiple of num_cells=256"),
+        (["num_trajectories=0"], "num_trajectories"),
+        (["viscosity=1"], "no such setting"),
+    ],
+)
+def test_impossible_settings_are_one_line(assignments, words):
+    with pytest.raises(UserError) as error:
+        override(Synthetic(), assignments)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_one_number_is_a_list_of_one_on_the_command_line():
+    assert override(Synthetic(), ["nu=0.001"]).nu == (0.001,)
+    assert override(Synthetic(), ["nu=[0.001, 1]"]).nu == (0.001, 1.0)
+
+
+def test_a_solution_that_blows_up_is_the_users_to_know(tmp_path):
+    with pytest.raises(UserError, match="advection") as error:
+        small(equation="advection", speed=1e308, dt=1e3).load(tmp_path)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.rglob("*.*"))
+
+
+@pytest.mark.parametrize("equation", EQUATIONS)
+def test_the_classical_solver_takes_the_data_as_they_are(tmp_path, equation):
+    settings = small(equation=equation, num_cells=64)
+    data = settings.load(tmp_path)
+    stepper = Coarse(settings.equation_class, data.fields, 128, 64)
+    state = stepper.advance(stepper.encode(data.values[:, :1], data.params))
+    error = (stepper.decode(state) - data.values[:, 1]).norm() / data.values[:, 1].norm()
+    persistence = (data.values[:, 0] - data.values[:, 1]).norm() / data.values[:, 1].norm()
+    assert error < 0.2 * persistence
+
+
+def test_made_data_written_to_a_file_are_the_same_data(tmp_path):
+    settings = small(nu=(0.01, 0.1))
+    data = settings.load(tmp_path)
+    write_pdebench(tmp_path / "a.h5", data.values, data.fields, data.params, equation=settings.equation)
+    source = PDEBench(file=tmp_path / "a.h5")
+    assert torch.equal(source.load().values, data.values)
+    assert torch.equal(source.load().params, data.params)
+    assert source.load().fields == data.fields
+    assert source.equation_class is settings.equation_class

@@ -1,0 +1,20 @@
+from ups.recipes import burgers
+
+
+def test_the_operator_and_every_peer_get_the_same_training():
+    run = burgers.reference()
+    assert set(run.peers) == {"pdebench_fno", "unet", "dilated_resnet", "tuned_fno"}
+    assert run.training.seconds == 600
+    assert "training" not in {name for peer in run.peers.values() for name in type(peer).model_fields}
+
+
+def test_the_quick_recipe_is_the_reference_on_our_own_data_for_less_time():
+    quick, reference = burgers.quick(), burgers.reference()
+    assert quick.peers == reference.peers
+    assert quick.operator == reference.operator
+    assert quick.training.model_copy(update={"seconds": 600.0}) == reference.training
+
+
+def test_the_viscosities_span_three_decades():
+    nu = burgers.viscosities().data.nu
+    assert max(nu) / min(nu) == 1000

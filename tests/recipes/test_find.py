@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+import tiny_recipe
+from ups.pipeline import Run
+from ups.recipes import burgers
+from ups.recipes.find import describe_recipes, find_run
+from ups.types import UserError
+
+TINY = Path(tiny_recipe.__file__)
+
+
+def test_a_name_finds_its_function():
+    assert find_run("burgers.quick") == ("burgers.quick", burgers.quick())
+
+
+def test_a_python_file_gives_the_settings_that_its_function_returns():
+    assert find_run(f"{TINY}:tiny") == ("tiny", tiny_recipe.tiny())
+
+
+def test_a_settings_file_starts_from_a_recipe_and_says_what_differs(tmp_path):
+    (tmp_path / "mine.yaml").write_text("extends: burgers.quick\ntraining: {seconds: 5}\nseed: 7\n")
+    name, run = find_run(str(tmp_path / "mine.yaml"))
+    assert name == "mine"
+    assert run.training.seconds == 5
+    assert run == burgers.quick().model_copy(update={"training": run.training, "seed": 7})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("burgers.quik", "did you mean 'burgers.quick'"),
+        ("nothing", "no such recipe"),
+        ("missing.py:run", r"missing\.py: no such file"),
+        (f"{TINY}:tinny", "did you mean 'tiny'"),
+        (f"{TINY}:broken", "must return a ups.pipeline.Run, not int"),
+        ("missing.yaml", r"missing\.yaml: No such file"),
+    ],
+)
+def test_what_is_not_a_recipe_is_said_in_one_line(recipe, message):
+    with pytest.raises(UserError, match=message) as error:
+        find_run(recipe)
+    assert "\n" not in str(error.value)
+
+
+def test_a_settings_file_without_a_start_is_refused(tmp_path):
+    (tmp_path / "mine.json").write_text('{"seed": 1}')
+    with pytest.raises(UserError, match="extends"):
+        find_run(str(tmp_path / "mine.json"))
+
+
+def test_every_recipe_is_listed_with_a_line_and_returns_a_run():
+    listed = describe_recipes()
+    assert tuple(name for name, _ in listed)[:2] == ("burgers.quick", "burgers.reference")
+    for name, line in listed:
+        assert 10 < len(line) < 120, name
+        assert isinstance(find_run(name)[1], Run)

@@ -1,0 +1,194 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import tiny_recipe
+from ups import cli
+
+RECIPE = f"{Path(tiny_recipe.__file__)}:tiny"
+
+
+@pytest.fixture
+def ups(monkeypatch, capsys, tmp_path):
+    """Run a command line in this process; gives the exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words):
+        monkeypatch.setattr(sys, "argv", ["ups", *map(str, words)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return command
+
+
+def save(path, shape=(6, 14, 32), name="tensor", **attributes):
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    with h5py.File(path, "w") as file:
+        file[name] = values
+        file["x-coordinate"] = (np.arange(shape[2]) + 0.5) / shape[2]
+        file["t-coordinate"] = 0.05 * np.arange(shape[1] + 1)
+        file.attrs.update(attributes or {"beta": 0.4})
+    return path
+
+
+def test_run_list_evaluate_predict_and_data_work_together(ups, tmp_path, tiny_run):
+    code, out, _ = ups("list")
+    assert code == 0
+    assert "burgers.quick" in out
+    made = tmp_path / "made.hdf5"
+    settings = ["equation=advection", "num_trajectories=5", "num_cells=32", "num_frames=14", "seed=9"]
+    assert ups("data", "make", made, *settings)[0] == 0
+    code, out, _ = ups("data", "inspect", made)
+    assert code == 0
+    assert "advection" in out
+    assert ups("data", "check", made)[:2] == (0, "no findings\n")
+    assert ups("evaluate", tiny_run, "--data", made, "--out", tmp_path / "other")[0] == 0
+    assert (tmp_path / "other" / "report.html").exists()
+    assert ups("predict", tiny_run, "--input", made, "--output", "forecast.hdf5", "--steps", "3")[0] == 0
+    assert "4, dt 0.05" in ups("data", "inspect", "forecast.hdf5")[1]
+
+
+def test_the_run_folder_is_named_after_the_recipe_and_what_was_changed(ups, tmp_path):
+    assert ups("run", RECIPE, "training.updates=2", "peers={}")[0] == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("tiny-")
+    code, _, err = ups("run", RECIPE, "training.updates=2", "peers={}")
+    assert code == 0
+    assert "finished before" in err
+
+
+BAD = {
+    "unknown recipe": (["run", "burgers.quik"], "did you mean 'burgers.quick'"),
+    "misspelt setting": (["run", RECIPE, "training.updats=3"], "did you mean 'updates'"),
+    "wrong type": (["run", RECIPE, "training.updates=many"], "setting 'training.updates'.*'many'"),
+    "negative budget": (["run", RECIPE, "training.updates=-1"], "setting 'training.updates'.*greater than 0"),
+    "two budgets": (["run", RECIPE, "training.seconds=3"], "budget is either"),
+    "no file": (["run", "burgers.reference"], "data.file"),
+    "missing file": (["run", "burgers.reference", "data.file=none.hdf5"], "none.hdf5: no such file"),
+    "not hdf5": (["run", "burgers.reference", "data.file=text.hdf5"], "text.hdf5: not an HDF5 file"),
+    "cut off": (["run", "burgers.reference", "data.file=cut.hdf5"], "cut.hdf5: damaged"),
+    "wrong datasets": (["run", "burgers.reference", "data.file=names.hdf5"], "names.hdf5: no dataset tensor"),
+    "not finite": (
+        ["run", "burgers.reference", "data.file=nan.hdf5"],
+        "NaN or Inf, first in trajectory 1, frame 2",
+    ),
+    "one trajectory": (["run", "burgers.reference", "data.file=one.hdf5"], "at least 3"),
+    "few frames": (["run", RECIPE, "data.num_frames=2"], "2 frames"),
+    "parts that do not fit": (["run", RECIPE, "codec.kind=perceiver"], "spectral_flux"),
+    "unknown symmetry": (["run", RECIPE, "training.symmetries=[shif]"], "shif"),
+    "output is a file": (["run", RECIPE, "--out", "text.hdf5"], "text.hdf5"),
+    "no such run": (["predict", "none", "--input", "good.hdf5", "--output", "out.hdf5"], "no emulator here"),
+    "no output folder": (["data", "make", "none/out.hdf5", "num_trajectories=1"], "no folder none"),
+}
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "text.hdf5").write_text("hello")
+    good = save(tmp_path / "good.hdf5")
+    (tmp_path / "cut.hdf5").write_bytes(good.read_bytes()[:5000])
+    save(tmp_path / "names.hdf5", name="field")
+    save(tmp_path / "one.hdf5", shape=(1, 14, 64))
+    with h5py.File(save(tmp_path / "nan.hdf5", shape=(6, 14, 64)), "r+") as file:
+        file["tensor"][1, 2, 3] = np.nan
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_clear_line_and_exit_code_2_and_nothing_is_left(ups, tmp_path, files, case):
+    words, message = BAD[case]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    code, out, err = ups(*words)
+    lines = [line for line in err.splitlines() if not line.startswith("data: done")]
+    assert (code, out) == (2, "")
+    assert len(lines) == 1, err
+    assert lines[0].startswith("error: ")
+    import re
+
+    assert re.search(message, lines[0]), lines[0]
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_written_file(ups, tmp_path, tiny_run, monkeypatch):
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))  # no file may grow beyond 2 kB
+    try:
+        code, _, err = ups("run", RECIPE, "--out", tmp_path / "full", "peers={}", "training.updates=3")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert code == 2
+    assert err.splitlines()[-1].startswith("error: ")
+    left = {path.name for path in (tmp_path / "full").rglob("*") if path.is_file()}
+    assert not any("tmp" in name for name in left)
+
+
+def start(*words):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "ups", *map(str, words)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def wait_for(path, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert path.exists()
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_a_checkpoint_and_says_how_to_go_on(tmp_path, signum, code):
+    words = ["run", RECIPE, "training.updates=100000", "--out", tmp_path / "run"]
+    process = start(*words)
+    wait_for(tmp_path / "run" / "stages" / "operator" / "log.jsonl")
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "run the same command again to resume" in err.splitlines()[-1]
+    assert (tmp_path / "run" / "stages" / "operator" / "checkpoint.safetensors").exists()
+
+
+def test_two_runs_in_one_folder_at_once_are_refused(tmp_path):
+    words = ["run", RECIPE, "training.updates=100000", "--out", tmp_path / "run"]
+    first = start(*words)
+    try:
+        wait_for(tmp_path / "run" / "stages" / "operator" / "plan.json")
+        second = start(*words)
+        _, err = second.communicate(timeout=60)
+        assert second.returncode == 2
+        assert "another run is at work in this folder" in err.splitlines()[-1]
+    finally:
+        first.kill()
+        first.communicate()
+
+
+def test_two_processes_under_torchrun_write_one_run(tmp_path):
+    settings = ["training.updates=6", "peers={}", "--out", str(tmp_path / "run")]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "29511",
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command += ["-m", "ups", "run", RECIPE, *settings]
+    subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["stages"]["operator"]["updates"] == 6
+    assert (tmp_path / "run" / "report.html").exists()
