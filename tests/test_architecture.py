@@ -15,7 +15,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 MODULES = [path for path in FILES if path.name not in ("__init__.py", "__main__.py")]
 
 FLOORS = [
-    {"types", "config", "streams", "progress"},
+    {"types"},
+    {"config", "streams", "progress"},
     {"diffusion", "solvers", "nets", "probes"},
     {"data", "models"},
     {"training"},

@@ -100,7 +100,7 @@ def test_a_run_that_is_killed_five_times_ends_with_the_same_bits(tmp_path):
 
 
 def test_a_codec_with_parameters_is_trained_first_and_is_the_ceiling(tmp_path):
-    settings = tiny().model_copy(update={"codec": Convolutional(num_levels=1, dim=2, width=8)})
+    settings = tiny().model_copy(update={"codec": Convolutional(num_levels=1, dim=1, width=8)})
     settings = settings.model_copy(
         update={"operator": Transformer(hidden_dim=16, num_heads=2, depth=1, group_size=16)}
     )

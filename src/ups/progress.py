@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 Progress = Callable[[float, str], None]
@@ -14,7 +14,7 @@ LINE_EVERY_SECONDS = 30.0
 
 
 @contextmanager
-def bar(label: str) -> Iterator[Progress]:
+def bar(label: str) -> Generator[Progress]:
     """Show the progress of one piece of work on standard error.
 
     A terminal gets a bar with the estimated time left; a log file gets a line every half a minute and one at the
@@ -26,7 +26,7 @@ def bar(label: str) -> Iterator[Progress]:
 
 
 @contextmanager
-def _bar(label: str) -> Iterator[Progress]:
+def _bar(label: str) -> Generator[Progress]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -52,7 +52,7 @@ def _bar(label: str) -> Iterator[Progress]:
 
 
 @contextmanager
-def _lines(label: str) -> Iterator[Progress]:
+def _lines(label: str) -> Generator[Progress]:
     start = shown = time.monotonic()
     latest = ""
 

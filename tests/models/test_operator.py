@@ -151,7 +151,7 @@ def test_what_does_not_fit_together_is_said_in_one_line():
     generator = stream(0, "init")
     perceiver = Perceiver(num_tokens=6, hidden_dim=16).build(FIELDS, NUM_CELLS, generator)
     with pytest.raises(
-        UserError, match=r"spectral_flux works on the cells.*'perceiver'.*autoencoder.kind=identity"
+        UserError, match=r"spectral_flux works on the cells.*'perceiver'.*codec.kind=identity"
     ):
         SpectralFlux(modes=8).build(perceiver, FIELDS, NUM_CELLS, generator)
     patches, cells = (settings.build(FIELDS, NUM_CELLS, generator) for settings in (PATCHES, CELLS))

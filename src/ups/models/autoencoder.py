@@ -188,7 +188,7 @@ class IdentityPatches(Settings):
         Raises:
             UserError: the patches do not tile the line.
         """
-        _require_multiple(num_cells, self.patch_size, "autoencoder.patch_size")
+        _require_multiple(num_cells, self.patch_size, "codec.patch_size")
         return initialize(lambda: PatchCodec(self, fields, num_cells), generator)
 
 

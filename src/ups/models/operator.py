@@ -137,7 +137,7 @@ class SpectralFlux(Settings):
         if codec.settings != IdentityPatches(patch_size=1):
             raise UserError(
                 f"operator.kind=spectral_flux works on the cells themselves, not on '{codec.settings.kind}' tokens: "
-                "set autoencoder.kind=identity autoencoder.patch_size=1, or choose operator.kind=u_transformer"
+                "set codec.kind=identity codec.patch_size=1, or choose operator.kind=u_transformer"
             )
         if fields.boundary != "periodic":
             raise UserError(

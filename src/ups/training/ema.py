@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -33,7 +33,7 @@ class Ema:
         self.num_updates += 1
 
     @contextmanager
-    def swapped_in(self) -> Iterator[None]:
+    def swapped_in(self) -> Generator[None]:
         """Give the model the averaged weights; afterwards it has its own again, to the last bit."""
         own = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         self._give(self.average)

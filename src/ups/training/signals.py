@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -25,7 +25,7 @@ class Signals:
 
 
 @contextmanager
-def noted(signums: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[Signals]:
+def noted(signums: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)) -> Generator[Signals]:
     """Note the first of `signums` instead of dying of it; the second one acts as it always does.
 
     Outside the main thread, where Python cannot handle signals, nothing is noted.
