@@ -88,6 +88,7 @@ BAD = {
     "few frames": (["run", RECIPE, "data.num_frames=2"], "2 frames"),
     "parts that do not fit": (["run", RECIPE, "codec.kind=perceiver"], "spectral_flux"),
     "unknown symmetry": (["run", RECIPE, "training.symmetries=[shif]"], "shif"),
+    "unknown tracker": (["run", RECIPE, "--tracker", "tensorbord"], "did you mean 'tensorboard'"),
     "output is a file": (["run", RECIPE, "--out", "text.hdf5"], "text.hdf5"),
     "no such run": (["predict", "none", "--input", "good.hdf5", "--output", "out.hdf5"], "no emulator here"),
     "no output folder": (["data", "make", "none/out.hdf5", "num_trajectories=1"], "no folder none"),

@@ -115,9 +115,15 @@ def test_a_codec_with_parameters_is_trained_first_and_is_the_ceiling(tmp_path):
 
 def test_parts_that_do_not_fit_are_refused_before_anything_is_written(tmp_path):
     settings = tiny().model_copy(update={"codec": Convolutional(num_levels=1)})
-    with pytest.raises(UserError, match="codec"):
+    with pytest.raises(UserError, match="spectral_flux"):
         run(settings, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["operator", "../fno", "my fno"])
+def test_a_peer_whose_name_is_no_folder_of_its_own_is_refused(name):
+    with pytest.raises(UserError, match="cannot name a peer"):
+        override(tiny(), [f"peers={{'{name}': {{kind: tuned_fno}}}}"])
 
 
 def test_too_few_trajectories_are_refused_before_anything_is_written(tmp_path):

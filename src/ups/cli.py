@@ -32,6 +32,7 @@ def run(
     ],
     settings: Assignments = None,
     out: Annotated[Path | None, typer.Option(help="The run folder [default: runs/RECIPE].")] = None,
+    tracker: Annotated[str, typer.Option(help="Also log to trackio, tensorboard or wandb.")] = "none",
 ) -> None:
     """Train every stage, evaluate the ladder, write the report. Run again to resume."""
     from ups.config import digest, override
@@ -41,7 +42,7 @@ def run(
     name, base = find_run(recipe)
     chosen = override(base, settings or [])
     folder = out or Path("runs") / (name if chosen == base else f"{name}-{digest(chosen, 8)}")
-    run_pipeline(chosen, folder)
+    run_pipeline(chosen, folder, tracker)
 
 
 @app.command("list")

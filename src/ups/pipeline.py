@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 from torch import nn
 
 from ups import record
@@ -35,6 +35,7 @@ from ups.training.fit import Fitted, fit
 from ups.training.settings import Fit
 from ups.training.stages import Autoencode, Forecast
 from ups.training.store import Store
+from ups.training.trackers import Tracker, open_tracker
 from ups.training.update import check
 from ups.types import Trajectory
 
@@ -52,7 +53,7 @@ class Run(Settings):
     """Our network: the change of the tokens over one frame."""
     peers: dict[str, PeerSettings] = {}
     """The networks that one would otherwise pick, trained on the same batches with the same budget."""
-    solver_cells: tuple[PositiveInt, ...] = (32, 64, 128, 256, 512, 1024)
+    solver_cells: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (32, 64, 128, 256, 512, 1024)
     """Grids of the classical solver; the coarsest that is as accurate as the operator becomes a rung."""
     codec_training: Fit = Fit(updates=2000, unroll=((0.0, 1),))
     """How the codec is trained, if it has anything to train."""
@@ -61,12 +62,35 @@ class Run(Settings):
     seed: NonNegativeInt = 0
     """Of initial weights, batches and noise; data have their own."""
 
+    @field_validator("peers")
+    @classmethod
+    def _names_are_folders(cls, peers: dict[str, PeerSettings]) -> dict[str, PeerSettings]:
+        taken = {"operator", "codec", "emulator"}
+        for name in peers:
+            if name in taken or not name.isidentifier():
+                raise ValueError(
+                    f"'{name}' cannot name a peer: use letters, digits and _, and none of {sorted(taken)}"
+                )
+        return peers
 
-def run(settings: Run, folder: Path) -> None:
+
+@dataclass(frozen=True)
+class Work:
+    """What every stage of one run is trained from and written to."""
+
+    settings: Run
+    splits: Splits
+    store: Store
+    tracker: Tracker | None = None
+
+
+def run(settings: Run, folder: Path, tracker: str = "none") -> None:
     """Train every stage, measure the ladder on the test split, write the report. Run again to resume.
 
-    Nothing is written before the data are read and every network is built.
+    Nothing is written before the data are read and every network is built. `tracker` names the dashboard that
+    also gets the training logs ("trackio", "tensorboard", "wandb").
     """
+    dashboard = open_tracker(tracker, "ups", folder)
     splits = load(settings)
     emulator = build_emulator(settings, splits)
     peers = {name: build_peer(settings, name, splits) for name in settings.peers}
@@ -79,8 +103,9 @@ def run(settings: Run, folder: Path) -> None:
             sys.stderr.write(f"finished before; report: {folder / 'report.html'}\n")
             return
 
-        ours = train_emulator(settings, emulator, splits, store)
-        others = {name: train_peer(settings, name, peer, splits, store) for name, peer in peers.items()}
+        work = Work(settings, splits, store, dashboard)
+        ours = train_emulator(emulator, work)
+        others = {name: train_peer(name, peer, work) for name, peer in peers.items()}
         if not distributed.is_main():
             return
 
@@ -133,30 +158,29 @@ def build_peer(settings: Run, name: str, splits: Splits) -> StatePeer | ChangePe
     return peer.to(distributed.device())
 
 
-def train_emulator(settings: Run, emulator: Emulator, splits: Splits, store: Store) -> dict[str, Fitted]:
+def train_emulator(emulator: Emulator, work: Work) -> dict[str, Fitted]:
     """Train the codec, if it has parameters, then the operator on top of it; save both as one emulator."""
     stages = {}
-    codec = cast(nn.Module, emulator.codec)
+    settings, codec = work.settings, cast(nn.Module, emulator.codec)
     if any(parameter.requires_grad for parameter in codec.parameters()):
         stage = Autoencode("codec", codec, emulator.normalizer)
-        stages["codec"] = _fit(stage, settings.codec_training, settings, splits, store, settings.codec)
+        stages["codec"] = _fit(stage, settings.codec_training, work, settings.codec)
         codec.requires_grad_(False)  # the operator learns to move in a fixed space
     stage = Forecast("operator", emulator, settings.training.unroll)
     made_from = (settings.codec, settings.codec_training, settings.operator)
-    stages["operator"] = _fit(stage, settings.training, settings, splits, store, *made_from)
+    stages["operator"] = _fit(stage, settings.training, work, *made_from)
     if distributed.is_main():
-        save(emulator, store.folder / "stages" / "emulator")
+        save(emulator, work.store.folder / "stages" / "emulator")
     return stages
 
 
-def train_peer(
-    settings: Run, name: str, peer: StatePeer | ChangePeer, splits: Splits, store: Store
-) -> Fitted:
+def train_peer(name: str, peer: StatePeer | ChangePeer, work: Work) -> Fitted:
     """Train one peer by the same loss, on the same batches, with the same budget; save it."""
+    settings = work.settings
     stage = Forecast(name, peer, settings.training.unroll)
-    fitted = _fit(stage, settings.training, settings, splits, store, settings.peers[name])
+    fitted = _fit(stage, settings.training, work, settings.peers[name])
     if distributed.is_main():
-        save(peer, store.folder / "stages" / name / "stepper")
+        save(peer, work.store.folder / "stages" / name / "stepper")
     return fitted
 
 
@@ -189,11 +213,9 @@ def describe(settings: Run, parts: dict[str, Trajectory]) -> dict[str, Any]:
     return {"source": settings.data.kind, "trajectories": counts} | shape | fields
 
 
-def _fit(
-    stage: Autoencode | Forecast, how: Fit, settings: Run, splits: Splits, store: Store, *made_from: Settings
-) -> Fitted:
+def _fit(stage: Autoencode | Forecast, how: Fit, work: Work, *made_from: Settings) -> Fitted:
     """Fit one stage. A forecast is validated by the protocol that will rank it."""
-    validation = splits.validation.to(distributed.device())
+    validation = work.splits.validation.to(distributed.device())
     protocol = leading_protocol(validation.values.shape[1])
 
     def validate() -> float:
@@ -202,11 +224,12 @@ def _fit(
     with bar(f"training {stage.name}") as progress:
         return fit(
             stage,
-            splits.train,
-            store,
+            work.splits.train,
+            work.store,
             how,
-            settings.seed,
+            work.settings.seed,
             validate=validate if isinstance(stage, Forecast) else None,
+            tracker=work.tracker,
             progress=progress,
-            digest=digest([splits.digest, *(part.model_dump(mode="json") for part in made_from)]),
+            digest=digest([work.splits.digest, *(part.model_dump(mode="json") for part in made_from)]),
         )

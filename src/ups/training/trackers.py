@@ -7,8 +7,9 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
+from ups.config import nearest
 from ups.types import UserError
 
 logger = logging.getLogger(__name__)
@@ -106,12 +107,14 @@ class Guarded:
             self.tracker = None
 
 
-def open_tracker(kind: Kind, project: str, folder: Path) -> Tracker | None:
+def open_tracker(kind: str, project: str, folder: Path) -> Tracker | None:
     """Return the tracker of a run folder, or None for "none"; its runs carry the folder's name.
 
     Raises:
-        UserError: the package is not installed.
+        UserError: there is no such tracker, or its package is not installed.
     """
+    if kind not in get_args(Kind):
+        raise UserError(f"tracker '{kind}': no such tracker{nearest(kind, get_args(Kind))}")
     if kind == "none":
         return None
     try:
