@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ import torch
 
 from ups.data.layout import read_layout
 from ups.data.splits import initial_hashes
+from ups.progress import Progress
 from ups.types import Fields, Trajectory
 
 CONSERVATION_TOLERANCE = 2e-2
@@ -27,7 +28,11 @@ class Finding:
     what: str
 
 
-def check(sources: Iterable[Path | Trajectory], tolerance: float = CONSERVATION_TOLERANCE) -> list[Finding]:
+def check(
+    sources: Sequence[Path | Trajectory],
+    tolerance: float = CONSERVATION_TOLERANCE,
+    progress: Progress = lambda fraction, text: None,
+) -> list[Finding]:
     """Look for what spoils training: bad values, frozen frames, repeats, lost mass, uneven time.
 
     `tolerance` bounds the drift of the mean of a conserved field, max over t of |mean u(t) - mean u(0)|, over the
@@ -38,19 +43,19 @@ def check(sources: Iterable[Path | Trajectory], tolerance: float = CONSERVATION_
         UserError: a file is missing, damaged, or of another layout.
     """
     findings: list[Finding] = []
-    begun: dict[
-        str, tuple[int, int]
-    ] = {}  # the hash of an initial condition -> the source and index it first had
+    # the hash of an initial condition -> the source and the index where it was first seen
+    begun: dict[str, tuple[int, int]] = {}
     names: list[str] = []
     for number, source in enumerate(sources):
         names.append(f"trajectories {number}" if isinstance(source, Trajectory) else str(source))
         if not isinstance(source, Trajectory):
             findings += _uneven(names[-1], Path(source))
-        fields, blocks = _open(source)
+        fields, num, blocks = _open(source)
         found = _Found()
         repeats: dict[int, list[tuple[int, int]]] = {}
         for start, values in blocks:
             found.add(start, values, fields, tolerance)
+            progress((number + (start + len(values)) / num) / len(sources), Path(names[-1]).name)
             for index, initial in enumerate(initial_hashes(torch.from_numpy(values)), start):
                 other, first = begun.setdefault(initial, (number, index))
                 if (other, first) != (number, index):
@@ -64,7 +69,7 @@ def check(sources: Iterable[Path | Trajectory], tolerance: float = CONSERVATION_
     return findings
 
 
-def inspect(file: Path) -> dict[str, str]:
+def inspect(file: Path, progress: Progress = lambda fraction, text: None) -> dict[str, str]:
     """Return what a PDEBench file holds: layout, grid, parameters, and ranges of its values.
 
     Raises:
@@ -85,7 +90,11 @@ def inspect(file: Path) -> dict[str, str]:
         distinct = np.unique(column)
         shown = ", ".join(f"{value:g}" for value in distinct[:8]) + (" ..." if len(distinct) > 8 else "")
         summary[f"parameter {name}"] = shown
-    moments = np.stack([_moments(values) for _, values in layout.blocks(layout.num_trajectories)])
+    parts = []
+    for start, values in layout.blocks(layout.num_trajectories):
+        parts.append(_moments(values))
+        progress((start + len(values)) / layout.num_trajectories, "")
+    moments = np.stack(parts)
     low, high = moments[:, 0].min(0), moments[:, 1].max(0)
     count, total, squares = moments[:, 2:].sum(0)
     for index, name in enumerate(fields.names):
@@ -151,12 +160,12 @@ class _Found:
                 )
 
 
-def _open(source: Path | Trajectory) -> tuple[Fields, Iterator[tuple[int, np.ndarray]]]:
+def _open(source: Path | Trajectory) -> tuple[Fields, int, Iterator[tuple[int, np.ndarray]]]:
     if isinstance(source, Trajectory):
         parts = source.values.split(64)
-        return source.fields, ((64 * i, part.numpy(force=True)) for i, part in enumerate(parts))
+        return source.fields, len(source), ((64 * i, part.numpy(force=True)) for i, part in enumerate(parts))
     layout = read_layout(Path(source))
-    return layout.fields, layout.blocks(layout.num_trajectories)
+    return layout.fields, layout.num_trajectories, layout.blocks(layout.num_trajectories)
 
 
 def _uneven(name: str, path: Path) -> Iterator[Finding]:
