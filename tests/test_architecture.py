@@ -16,7 +16,7 @@ MODULES = [path for path in FILES if path.name not in ("__init__.py", "__main__.
 
 FLOORS = [
     {"types"},
-    {"config", "streams", "progress"},
+    {"config", "streams", "progress", "files"},
     {"diffusion", "solvers", "nets", "probes"},
     {"data", "models"},
     {"training"},

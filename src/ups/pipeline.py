@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -14,12 +13,12 @@ from torch import nn
 
 from ups import record
 from ups.config import Settings, digest
-from ups.data.cache import written_whole
 from ups.data.pdebench import PDEBench
 from ups.data.splits import Splits, initial_hashes, split
 from ups.data.synthetic import Synthetic
 from ups.evaluation.ladder import Rung, error, leading_protocol, match, measure
 from ups.evaluation.rows import RowStore
+from ups.files import written_whole
 from ups.models.autoencoder import AutoencoderSettings, IdentityPatches
 from ups.models.checkpoint import save
 from ups.models.emulator import Emulator
@@ -122,8 +121,12 @@ def run(settings: Run, folder: Path, tracker: str = "none") -> None:
         found["stages"] = {name: asdict(fitted) for name, fitted in (ours | others).items()}
         parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
         found["data"] = {"digest": splits.digest} | describe(settings, parts)
-        record.write(folder, begun | found | {"finished": time.strftime("%Y-%m-%d %H:%M:%S")})
+        made = begun | found | {"evaluated": record.now()}
+        record.write(folder, made)
         write_report(folder)
+        record.write(
+            folder, made | {"finished": record.now()}
+        )  # last: a run without its report is not finished
         sys.stderr.write(f"report: {folder / 'report.html'}\n")
 
 

@@ -14,7 +14,7 @@ import torch
 
 import ups
 from ups.config import Settings
-from ups.data.cache import written_whole
+from ups.files import written_whole
 from ups.types import UserError
 
 NAME = "run.json"
@@ -36,7 +36,7 @@ def begin(folder: Path, settings: Settings) -> dict[str, Any]:
     record = {
         "settings": chosen,
         "seed": chosen["seed"],
-        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "started": now(),
         "versions": {"ups": ups.__version__, "python": platform.python_version()}
         | {package: metadata.version(package) for package in PACKAGES},
         "machine": machine(),
@@ -63,6 +63,11 @@ def write(folder: Path, record: dict[str, Any]) -> None:
     """Replace the record in one step."""
     with written_whole(folder / NAME) as temporary:
         temporary.write_text(json.dumps(record, indent=2))
+
+
+def now() -> str:
+    """Return the local time, to the second."""
+    return time.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def machine() -> dict[str, Any]:

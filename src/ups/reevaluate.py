@@ -72,6 +72,8 @@ def evaluate(run_dir: Path, file: Path | None, assignments: Sequence[str], out: 
             f"{left_out} of {len(given)} trajectories start like one of the training; left out"
         )
     found["data"] = describe(settings, {"test": test})
-    record.write(folder, made | found | {"settings": settings.model_dump(mode="json")})
+    record.write(
+        folder, made | found | {"settings": settings.model_dump(mode="json"), "evaluated": record.now()}
+    )
     write_report(folder)
     sys.stderr.write(f"report: {folder / 'report.html'}\n")

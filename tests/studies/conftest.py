@@ -153,7 +153,7 @@ def record() -> dict[str, Any]:
         "seed": 0,
         "machine": {"cpu": "2 threads of a server", "memory_gb": 16, "device": "cpu"},
         "started": "2026-01-05T10:00:00Z",
-        "finished": "2026-01-05T10:41:12Z",
+        "evaluated": "2026-01-05T10:41:12Z",
         "ladder": LADDER,
         "protocols": ["pdebench", "from_initial", "one_step"],
         "stages": {

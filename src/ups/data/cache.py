@@ -1,25 +1,11 @@
-"""The cache folder, and files that appear whole or not at all."""
+"""The folder of what can be made again."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 
 def cache_folder(chosen: Path | None = None) -> Path:
     """Return the chosen folder, else $UPS_CACHE, else ~/.cache/ups."""
     return chosen or Path(os.environ.get("UPS_CACHE") or Path.home() / ".cache" / "ups")
-
-
-@contextmanager
-def written_whole(target: Path) -> Generator[Path]:
-    """Yield a temporary path beside `target` that becomes `target` at the end, and vanishes on a failure."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)

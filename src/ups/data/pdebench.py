@@ -19,9 +19,10 @@ from pydantic import BeforeValidator, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from ups.config import Settings, digest
-from ups.data.cache import cache_folder, written_whole
+from ups.data.cache import cache_folder
 from ups.data.equations import EQUATIONS
 from ups.data.layout import Family, Layout, read_layout
+from ups.files import written_whole
 from ups.progress import Progress
 from ups.solvers.equations import Equation
 from ups.types import Fields, Trajectory, UserError
@@ -205,9 +206,8 @@ def _disk(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:  # HDF5 buries the system's words in a paragraph
-        raise UserError(
-            f"{path}: cannot write: {error.strerror or 'no space left?'}; nothing was left"
-        ) from None
+        reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
+        raise UserError(f"{path}: cannot write: {reason}; nothing was left behind") from None
 
 
 def require_folder(path: Path) -> None:

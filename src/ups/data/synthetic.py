@@ -23,8 +23,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ups.config import Settings, digest
-from ups.data.cache import cache_folder, written_whole
+from ups.data.cache import cache_folder
 from ups.data.equations import EQUATIONS, Initial
+from ups.files import written_whole
 from ups.progress import Progress
 from ups.solvers import initial
 from ups.solvers.equations import Equation

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ups.data.cache import written_whole
 from ups.evaluation.protocols import PDEBENCH, Protocol
 from ups.evaluation.spectra import power_spectrum
+from ups.files import written_whole
 from ups.types import Trajectory
 
 LABELS = ("good", "median", "worst")

@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 from jaxtyping import Float
 
-from ups.data.cache import written_whole
+from ups.files import written_whole
 from ups.types import Row, UserError
 
 Columns = dict[str, np.ndarray]

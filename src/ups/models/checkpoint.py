@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -14,6 +13,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from ups.config import Settings, validate
+from ups.files import written_whole
 from ups.types import UserError
 
 MANIFEST = "model.json"
@@ -59,9 +59,11 @@ def save(model: Saveable, folder: Path) -> None:
     weights = save_tensors(tensors)
     digest = hashlib.sha256(weights).hexdigest()
     name = f"{digest[:16]}.safetensors"
-    _replace(folder / name, weights)
+    with written_whole(folder / name) as temporary:
+        temporary.write_bytes(weights)
     record = Record(weights=name, sha256=digest, model=model.manifest().model_dump(mode="json"))
-    _replace(folder / MANIFEST, record.model_dump_json(indent=2).encode())
+    with written_whole(folder / MANIFEST) as temporary:
+        temporary.write_text(record.model_dump_json(indent=2))
     for path in folder.glob("*.safetensors"):
         if path.name != name:
             path.unlink()
@@ -114,9 +116,3 @@ def restore(model: M, tensors: dict[str, Tensor], folder: Path) -> M:
         reason = " ".join(str(error).split())
         raise UserError(f"{folder}: the weights do not fit the settings in {MANIFEST}: {reason}") from None
     return model.eval()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)

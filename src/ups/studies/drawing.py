@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
+from ups.files import written_whole
 from ups.studies.palette import INKS, MUTED, PAGE, RULE, TEXT
 
 WIDTH = 9.6  # inches; 691 points, which the page scales to its own width
@@ -65,7 +66,8 @@ def new_figure(height: float) -> Figure:
 
 def to_png(figure: Figure, path: Path) -> None:
     """Write the figure for a light page, at 150 dots per inch, and settle its layout."""
-    figure.savefig(path, dpi=150)
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
     figure.set_layout_engine("none")
 
 

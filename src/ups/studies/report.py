@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from ups.evaluation.metrics import MORE_IS_BETTER
+from ups.files import written_whole
 from ups.studies import wording
 from ups.studies.headline import headline
 from ups.studies.ladder_table import LadderTable, ladder_table
@@ -72,9 +73,9 @@ def write_report(run_dir: Path) -> None:
         "provenance": list(provenance(run.record)),
     }
     for name, environment in (("report.html", _html()), ("report.md", _markdown())):
-        (run_dir / name).write_text(
-            environment.get_template(f"{name}.jinja").render(content), encoding="utf-8"
-        )
+        text = environment.get_template(f"{name}.jinja").render(content)
+        with written_whole(run_dir / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def interval_bars(table: LadderTable) -> dict[str, Bar]:
@@ -133,7 +134,7 @@ def provenance(record: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, st
     for key, title in titles.items():
         if record.get(key):
             yield title, list(flatten(record[key]))
-    rest = [(key, str(record[key])) for key in ("seed", "started", "finished", "command") if key in record]
+    rest = [(key, str(record[key])) for key in ("seed", "started", "evaluated", "command") if key in record]
     if rest:
         yield "Run", rest
 
