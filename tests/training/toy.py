@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from ups.data.windows import draw_windows
 
+from ups.data.windows import draw_windows
 from ups.streams import stream
 from ups.training import distributed
 from ups.training.fit import fit
