@@ -16,8 +16,8 @@ def dead_branches(model: nn.Module, call: Callable[[], Tensor]) -> list[str]:
 
     Each layer that holds parameters gets noise of its own size (at least 0.1) added, one layer at a time. Heads
     that start at zero would hide all that lies before them, so everything that is zero is disturbed first. The
-    parameters are put back bit for bit. The Well's FNO had such a fault for two years: it computed its blocks and
-    did not use them (PolymathicAI/the_well #64).
+    parameters are put back bit for bit. The Well's FNO had such a fault: it computed its blocks and did
+    not use them (PolymathicAI/the_well #64).
     """
     layers = {name: layer for name, layer in model.named_modules() if list(layer.parameters(recurse=False))}
     zeros = [parameter for parameter in model.parameters() if not parameter.any()]
