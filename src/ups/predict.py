@@ -33,8 +33,8 @@ def predict(
 ) -> None:
     """Continue every trajectory of a file for `num_steps` frames and write them in PDEBench's layout.
 
-    The forecast begins after the frame `start` of the input (-1 is the last one), from as many frames before it as
-    the stepper needs; frame 0 of the output is that frame. An ensemble is written as its mean in `tensor` and
+    The forecast begins after the frame `start` of the input (-1 is the last one), from as many of the frames up to
+    it as the stepper uses; frame 0 of the output is that frame. An ensemble is written as its mean in `tensor` and
     its members in `members` [trajectory, member, frame, field, cell].
 
     Raises:
@@ -55,7 +55,7 @@ def predict(
     if not force and (reasons := misfits(model, given)):
         raise UserError(f"{source.file[0]}: {'; '.join(reasons)}; --force forecasts all the same")
 
-    context = given.window(first + 1 - model.num_context, model.num_context)
+    context = given.window(0, first + 1)
     parts = []
     with bar("forecasting") as progress, torch.no_grad():
         for begin in range(0, len(given), BATCH_SIZE):

@@ -71,7 +71,7 @@ class Stepper(Protocol):
 
     @property
     def num_context(self) -> int:
-        """How many true frames `encode` reads; it uses the last `num_context` of those it is given."""
+        """How many true frames `encode` needs; it uses the last ones of those it is given, and may use more."""
         ...
 
     def encode(

@@ -6,6 +6,7 @@ import torch
 from ups.config import validate
 from ups.models.ablation import dead_branches
 from ups.models.autoencoder import Codec, Convolutional, IdentityPatches, Perceiver, smooth_basis
+from ups.models.refined import Refined
 from ups.streams import stream
 from ups.types import Fields, UserError
 
@@ -15,6 +16,7 @@ CENTRES = -1 + 3 * (torch.arange(NUM_CELLS) + 0.5) / NUM_CELLS
 KINDS = {
     "cells": IdentityPatches(),
     "patches": IdentityPatches(patch_size=4),
+    "refined": Refined(factor=2),
     "convolutional": Convolutional(num_levels=2, dim=3, width=8),
     "perceiver": Perceiver(num_tokens=4, dim=5, hidden_dim=16, num_heads=2, depth=1, num_frequencies=6),
 }

@@ -12,9 +12,10 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
 from ups.config import Settings
+from ups.models.grid import Grid
 from ups.models.initialization import initialize
+from ups.models.refined import Refined
 from ups.nets.conv import ConvDecoder, ConvEncoder
-from ups.nets.interpolation import interpolate_periodic
 from ups.nets.perceiver import PerceiverDecoder, PerceiverEncoder
 from ups.types import Fields, UserError
 
@@ -25,9 +26,11 @@ class Codec(Protocol):
 
     num_tokens: int
     dim: int
+    spin_up: int
+    """Frames of a context, at most, that make the state: it is advanced from the first; 1 reads the last alone."""
 
     @property
-    def settings(self) -> IdentityPatches | Convolutional | Perceiver:
+    def settings(self) -> AutoencoderSettings:
         """What the codec was built from."""
         ...
 
@@ -46,30 +49,10 @@ class Codec(Protocol):
         ...
 
 
-class Grid(nn.Module):
-    """The cell centres of a periodic line: origin + (i + 1/2) extent / num_cells."""
-
-    def __init__(self, fields: Fields, num_cells: int) -> None:
-        super().__init__()
-        self.origin, self.extent, self.num_cells = fields.origin[0], fields.extent[0], num_cells
-        self.register_buffer("centres", (torch.arange(num_cells) + 0.5) / num_cells, persistent=False)
-
-    centres: Tensor
-    """Phases of the centres: positions in units of the extent."""
-
-    def phase(self, points: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Return the positions of points in units of the extent."""
-        return (points - self.origin) / self.extent
-
-    def interpolate(
-        self, frames: Float[Tensor, "batch field cell"], points: Float[Tensor, "batch point"]
-    ) -> Float[Tensor, "batch field point"]:
-        """Return frames between the centres by the periodic cubic."""
-        return interpolate_periodic(frames, self.phase(points) * self.num_cells - 0.5)
-
-
 class PatchCodec(nn.Module):
     """Tokens are patches of neighbouring cells, all fields together; nothing is learned or lost."""
+
+    spin_up = 1
 
     def __init__(self, settings: IdentityPatches, fields: Fields, num_cells: int) -> None:
         super().__init__()
@@ -100,6 +83,8 @@ class ConvCodec(nn.Module):
     At initialization the correction is zero and the linear map keeps the `dim` smoothest orthonormal cosines of
     each patch: the identity where `dim` is at least the numbers in a patch, else the best smooth projection.
     """
+
+    spin_up = 1
 
     def __init__(self, settings: Convolutional, fields: Fields, num_cells: int) -> None:
         super().__init__()
@@ -133,6 +118,8 @@ class ConvCodec(nn.Module):
 
 class PerceiverCodec(nn.Module):
     """A few tokens for the whole line, decoded at any point by attention."""
+
+    spin_up = 1
 
     def __init__(self, settings: Perceiver, fields: Fields, num_cells: int) -> None:
         super().__init__()
@@ -241,7 +228,9 @@ class Perceiver(Settings):
         return initialize(lambda: PerceiverCodec(self, fields, num_cells), generator)
 
 
-AutoencoderSettings = Annotated[IdentityPatches | Convolutional | Perceiver, Field(discriminator="kind")]
+AutoencoderSettings = Annotated[
+    IdentityPatches | Refined | Convolutional | Perceiver, Field(discriminator="kind")
+]
 
 
 def _require_multiple(num_cells: int, divisor: int, name: str) -> None:

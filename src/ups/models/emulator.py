@@ -53,9 +53,16 @@ class Emulator(nn.Module):
     def encode(
         self, context: Float[Tensor, "batch time field cell"], params: Float[Tensor, "batch param"]
     ) -> State:
-        """Return the tokens of the last frame, and the normalized parameters."""
-        frame = self.normalizer.normalize(context[:, -1])
-        return self.codec.encode(frame), self.normalizer.normalize_params(params)
+        """Return the tokens at the last frame, and the normalized parameters.
+
+        They are encoded from the last frame; or, if the codec asks for a spin-up, from an earlier one and advanced,
+        so that the state knows what a frame alone does not show.
+        """
+        frames = self.normalizer.normalize(context[:, -self.codec.spin_up :][:, 0])
+        state = self.codec.encode(frames), self.normalizer.normalize_params(params)
+        for _ in range(min(self.codec.spin_up, context.shape[1]) - 1):
+            state = self.advance(state)
+        return state
 
     def advance(self, state: State, generator: Generator | None = None) -> State:
         """Return the state one training step later."""

@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 
 from ups.config import Settings
 from ups.models.autoencoder import Codec, IdentityPatches
+from ups.models.flux_law import FluxLaw
 from ups.models.initialization import initialize
 from ups.nets.blocks import MLP, ConditionEmbedding, zero_init
 from ups.nets.fourier import SpectralLocalNet
@@ -28,7 +29,7 @@ class Operator(Protocol):
     """What an emulator needs of an operator."""
 
     @property
-    def settings(self) -> SpectralFlux | UTransformer | Transformer:
+    def settings(self) -> OperatorSettings:
         """What the operator was built from."""
         ...
 
@@ -67,6 +68,8 @@ class FluxOperator(nn.Module):
             settings.kernel_size,
             COND_DIM,
         )
+        if self.conserved.all():  # a constant flux changes nothing, so there is nothing to learn
+            self.net.head[-1].bias.requires_grad_(False)
 
     def forward(
         self,
@@ -245,7 +248,7 @@ class UTransformer(Settings):
         return initialize(make, generator)
 
 
-OperatorSettings = Annotated[SpectralFlux | UTransformer | Transformer, Field(discriminator="kind")]
+OperatorSettings = Annotated[SpectralFlux | FluxLaw | UTransformer | Transformer, Field(discriminator="kind")]
 
 
 def _check_heads(hidden_dim: int, num_heads: int) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from ups.data.pdebench import PDEBench
 from ups.data.synthetic import Synthetic
 from ups.models.autoencoder import Perceiver
-from ups.models.operator import Transformer
+from ups.models.flux_law import FluxLaw
+from ups.models.operator import SpectralFlux, Transformer
 from ups.models.peers import DilatedResNet, PDEBenchFNO, TunedFNO, UNet1d
+from ups.models.refined import Refined
 from ups.pipeline import Run
 from ups.training.settings import Fit
 
@@ -15,6 +17,8 @@ def quick() -> Run:
     """Five minutes on two cores: data from our solver, the operator and four peers, 40 s each."""
     return Run(
         data=Synthetic(equation="burgers", nu=(0.001,), num_trajectories=400),
+        codec=Refined(),
+        operator=FluxLaw(),
         peers=_peers(),
         training=_training(seconds=40.0),
     )
@@ -22,7 +26,18 @@ def quick() -> Run:
 
 def reference() -> Run:
     """PDEBench's file (give data.file=PATH) with ten minutes for the operator and for each peer."""
-    return Run(data=PDEBench(), peers=_peers(), training=_training(seconds=600.0))
+    return Run(
+        data=PDEBench(),
+        codec=Refined(factor=3),
+        operator=FluxLaw(),
+        peers=_peers(),
+        training=_training(seconds=600.0),
+    )
+
+
+def network() -> Run:
+    """The reference with an operator that assumes no law: a network that predicts the flux from one frame."""
+    return Run(data=PDEBench(), operator=SpectralFlux(), training=_training(seconds=600.0))
 
 
 def latent() -> Run:

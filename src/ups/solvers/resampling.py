@@ -37,19 +37,24 @@ def averages_of(points: Float[Tensor, "batch cell"]) -> Float[Tensor, "batch cel
 
 
 def points_of(averages: Float[Tensor, "batch cell"], num_cells: int) -> Float[Tensor, "batch new_cell"]:
-    """Return the values at the centers of `num_cells` equal cells, fourth order; the mean is not kept exactly.
+    """Return the values at the centers of `num_cells` equal cells, fourth order; the mean is not kept exactly."""
+    centers = torch.arange(num_cells, dtype=averages.dtype, device=averages.device) + 0.5
+    return values_at(averages, centers * (averages.shape[1] / num_cells))
 
-    The antiderivative's central differences over one and two old cells; at an old edge (-1, 7, 7, -1) / 12.
+
+def values_at(
+    averages: Float[Tensor, "batch cell"], positions: Float[Tensor, "*batch node"]
+) -> Float[Tensor, "batch node"]:
+    """Return the values at positions, in cells of width 1, one list for all rows or one a row; fourth order.
+
+    The antiderivative's central differences over one and two cells; at an edge (-1, 7, 7, -1) / 12.
     """
-    old = averages.shape[1]
     mean = averages.mean(1, keepdim=True)
-    centers = (torch.arange(num_cells, dtype=averages.dtype, device=averages.device) + 0.5) * (
-        old / num_cells
-    )
 
     def difference(half_width: int) -> Tensor:
         right, left = (
-            antiderivative(averages - mean, (centers + shift) % old) for shift in (half_width, -half_width)
+            antiderivative(averages - mean, (positions + shift) % averages.shape[1])
+            for shift in (half_width, -half_width)
         )
         return right - left
 
@@ -57,15 +62,19 @@ def points_of(averages: Float[Tensor, "batch cell"], num_cells: int) -> Float[Te
 
 
 def antiderivative(
-    averages: Float[Tensor, "batch cell"], positions: Float[Tensor, "node"]
+    averages: Float[Tensor, "batch cell"], positions: Float[Tensor, "*batch node"]
 ) -> Float[Tensor, "batch node"]:
     """Return the integral of zero-mean averages from the left end to `positions`, all in cells of width 1.
 
-    Exact at the cell edges and cubic between them. Positions lie in [0, num_cells).
+    Exact at the cell edges and cubic between them. Positions lie in [0, num_cells), one list for all rows or one a
+    row.
     """
     at_edges = F.pad(averages.cumsum(1)[:, :-1], (1, 0))
     cell = positions.floor()
-    powers = (positions - cell)[:, None] ** torch.arange(4, device=positions.device)
+    powers = (positions - cell)[..., None] ** torch.arange(4, device=positions.device)
     weights = powers @ positions.new_tensor(_CUBIC)
-    neighbors = (cell.long()[:, None] + torch.arange(-1, 3, device=positions.device)) % averages.shape[1]
-    return (at_edges[:, neighbors] * weights).sum(-1)
+    neighbors = (cell.long()[..., None] + torch.arange(-1, 3, device=positions.device)) % averages.shape[1]
+    if positions.ndim == 1:
+        return (at_edges[:, neighbors] * weights).sum(-1)
+    found = at_edges.gather(1, neighbors.flatten(1)).unflatten(1, neighbors.shape[1:])
+    return (found * weights).sum(-1)

@@ -24,12 +24,14 @@ class CoarseState(NamedTuple):
 class Coarse:
     """Solves the equation on `num_cells` cells, fewer or more than the data's `native_cells`.
 
-    The last context frame is taken as averages over equal cells around its samples, resampled, advanced by
+    A context frame is taken as averages over equal cells around its samples, resampled, advanced by
     `fields.dt` a step, and resampled to the native grid when it is decoded; the mean is kept to round-off. Data
     that are strided out of a finer grid, as PDEBench's usually are, are point values instead: say so by
     `samples_are_points`, and a solver on a finer grid than the data's reads and writes points, at fourth order;
     the mean of the decoded points then varies as that of the data does. (A coarser grid cannot tell the two
-    apart.) The solver works on the CPU in float64.
+    apart.) Such a solver also starts from an earlier frame of the context, at most the tenth from its end, and
+    advances to the last: where fronts are thinner than a cell of the data, an earlier and smoother frame tells more
+    of them than the last. Other grids start from the last frame. The solver works on the CPU in float64.
 
     Raises:
         UserError: the data are not one field in one dimension, or lack a parameter of the equation.
@@ -63,14 +65,19 @@ class Coarse:
         self.num_cells = num_cells
         self.native_cells = native_cells
         self.reads_points = samples_are_points and num_cells > native_cells
+        self.spin_up = 10 if self.reads_points else 1
 
     def encode(
         self, context: Float[Tensor, "batch time 1 cell"], params: Float[Tensor, "batch param"]
     ) -> CoarseState:
-        """Return the last context frame on the solver's grid."""
-        frame = context[:, -1, 0].double()
+        """Return the solver's state at the last context frame."""
+        context = context[:, -self.spin_up :]
+        frame = context[:, 0, 0].double()
         averages = averages_of(frame) if self.reads_points else frame
-        return CoarseState(resample(averages, self.num_cells), params)
+        state = CoarseState(resample(averages, self.num_cells), params)
+        for _ in range(context.shape[1] - 1):
+            state = self.advance(state)
+        return state
 
     def advance(self, state: CoarseState, generator: Generator | None = None) -> CoarseState:
         """Return the state `fields.dt` later."""

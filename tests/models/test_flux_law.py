@@ -1,0 +1,123 @@
+import pytest
+import torch
+
+from ups.models.autoencoder import IdentityPatches
+from ups.models.flux_law import DIFFUSION_SCALE, VALUE_SCALE, FluxLaw
+from ups.models.operator import Operator
+from ups.models.refined import Refined
+from ups.nets.flux_law import polynomial
+from ups.streams import stream
+from ups.types import Fields, UserError
+
+FIELDS = Fields(("u",), ("",), (1.0,), 0.1, params=("nu",), conserved=("u",))
+BARE = Fields(("u",), ("",), (1.0,), 0.1, conserved=("u",))
+
+
+def build(fields=FIELDS, seed=0):
+    codec = Refined().build(fields, 32, stream(0, "codec"))
+    return codec, FluxLaw().build(codec, fields, 32, stream(seed, "operator"))
+
+
+def inputs(codec, fields=FIELDS, num=3):
+    z = torch.randn(num, codec.num_tokens, 1, generator=stream(0, "z"))
+    return z, torch.ones(num), torch.randn(num, len(fields.params), generator=stream(0, "params"))
+
+
+def disturb(module):
+    generator = stream(0, "disturb")
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1 * torch.rand(parameter.shape, generator=generator))
+    return module
+
+
+def test_it_is_the_identity_at_initialization_and_over_no_time():
+    codec, operator = build()
+    assert isinstance(operator, Operator)
+    z, dt, params = inputs(codec)
+    torch.testing.assert_close(operator(z, dt, params), z, rtol=0, atol=1e-5)
+    torch.testing.assert_close(disturb(operator)(z, 0 * dt, params), z, rtol=0, atol=1e-5)
+    assert not torch.allclose(operator(z, dt, params), z, atol=1e-2)
+
+
+def test_two_half_steps_are_one_step():
+    codec, operator = build()
+    _, dt, params = inputs(codec)
+    x = torch.arange(codec.num_tokens) / codec.num_tokens
+    z = torch.sin(2 * torch.pi * x)[None, :, None].expand(3, -1, -1)
+    disturb(operator)
+    half = operator(operator(z, dt / 2, params), dt / 2, params)
+    torch.testing.assert_close(half, operator(z, dt, params), rtol=0, atol=2e-2)
+
+
+def test_parameters_change_the_law_of_their_own_row_alone():
+    codec, operator = build()
+    z, dt, params = inputs(codec)
+    disturb(operator)
+    speed, diffusion = operator.law(params)
+    assert speed.std(0).min() > 0
+    assert diffusion.std() > 0
+    other = params.clone()
+    other[0] += 1
+    before, after = operator(z, dt, params), operator(z, dt, other)
+    assert torch.equal(before[1:], after[1:])
+    assert not torch.equal(before[0], after[0])
+
+
+def test_diffusion_is_never_negative_and_finds_back():
+    codec, operator = build(BARE)
+    with torch.no_grad():
+        operator.head.bias[-1] = -3.0
+    z, dt, params = inputs(codec, BARE)
+    _, diffusion = operator.law(params)
+    assert (diffusion == 0).all()
+    (gradient,) = torch.autograd.grad(operator(z, dt, params).square().mean(), operator.head.bias)
+    assert gradient[-1] < 0  # more diffusion, less energy
+
+
+def test_every_parameter_learns_with_and_without_parameters_of_the_equation():
+    for fields in (FIELDS, BARE):
+        codec, operator = build(fields)
+        z, dt, params = inputs(codec, fields)
+        (disturb(operator)(z, dt, params) - z.roll(1, 1)).square().mean().backward()
+        silent = [
+            name
+            for name, p in operator.named_parameters()
+            if p.requires_grad and (p.grad is None or not p.grad.any())
+        ]
+        assert not silent
+
+
+def test_it_learns_the_law_of_burgers_from_one_step():
+    _, operator = build(BARE)
+    x = (torch.arange(64) + 0.5) / 64
+    phase = torch.rand(64, 2, 1, generator=stream(0, "phase"))
+    v = torch.sin(2 * torch.pi * (x + phase[:, 0])) + 0.5 * torch.sin(4 * torch.pi * (x + phase[:, 1]))
+    teacher = build(BARE)[1]
+    with torch.no_grad():
+        teacher.head.bias[1], teacher.head.bias[-1] = 0.05 * VALUE_SCALE, 2.0
+    z, dt, params = v[..., None], torch.ones(64), torch.zeros(64, 0)
+    target = teacher(z, dt, params).detach()
+    optimizer = torch.optim.LBFGS([operator.head.bias], max_iter=60, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (operator(z, dt, params) - target).square().mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    speed, diffusion = operator.law(params[:1])
+    seen = torch.linspace(-0.35, 0.35, 29)[None]  # the values of the data; beyond them no law can be known
+    torch.testing.assert_close(polynomial(speed, seen), 0.05 * VALUE_SCALE * seen, rtol=0, atol=2e-3)
+    assert diffusion[0].item() == pytest.approx(2 * DIFFUSION_SCALE, rel=0.1)
+
+
+def test_other_codecs_and_other_data_are_refused_in_one_line():
+    cells = IdentityPatches().build(FIELDS, 32, stream(0, "codec"))
+    with pytest.raises(UserError, match="set codec"):
+        FluxLaw().build(cells, FIELDS, 32, stream(0, "operator"))
+    two = Fields(("u", "v"), ("", ""), (1.0,), 0.1, conserved=("u",))
+    codec = Refined().build(two, 32, stream(0, "codec"))
+    with pytest.raises(UserError, match="one conserved field"):
+        FluxLaw().build(codec, two, 32, stream(0, "operator"))
