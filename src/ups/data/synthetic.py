@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from itertools import product
@@ -18,14 +17,12 @@ from pydantic import (
     PositiveInt,
     model_validator,
 )
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from ups.config import Settings, digest
-from ups.data.cache import cache_folder
+from ups.data.blocks import BLOCK, Report, fill
+from ups.data.cache import cache_folder, cached
 from ups.data.equations import EQUATIONS, Initial
-from ups.files import written_whole
 from ups.progress import Progress
 from ups.solvers import initial
 from ups.solvers.equations import Equation
@@ -35,10 +32,6 @@ from ups.types import Fields, Trajectory, UserError
 
 GENERATOR = 1
 """Version of what the settings mean; counted up with every change of the numbers that come out."""
-
-BLOCK = 32
-"""Trajectories that are drawn and solved together; a multiple of it is made and cut, so that none depends on how
-many are asked for."""
 
 Values = Annotated[
     tuple[float, ...], BeforeValidator(lambda value: (value,) if isinstance(value, float | int) else value)
@@ -107,14 +100,8 @@ class Synthetic(Settings):
         Raises:
             UserError: the solution is not finite, which the parameters or the grid are to blame for.
         """
-        path = (
-            cache_folder(cache_dir) / "synthetic" / f"{self.equation}-{digest(self._content())}.safetensors"
-        )
-        found = _read(path)
-        if found is None:
-            found = self._make(progress)
-            with written_whole(path) as temporary:
-                temporary.write_bytes(save(found, metadata={"sha256": _checksum(found)}))
+        name = f"{self.equation}-{digest(self._content())}.safetensors"
+        found = cached(cache_folder(cache_dir) / "synthetic" / name, lambda: self._make(progress))
         return Trajectory(found["values"], found["params"], self._fields())
 
     def _content(self) -> dict[str, Any]:
@@ -151,25 +138,15 @@ class Synthetic(Settings):
 
     def _make(self, progress: Progress | None) -> dict[str, Tensor]:
         content = self._content()
-        num_params = len(content["params"])
         values = torch.empty(self.num_trajectories, self.num_frames, 1, self.num_cells)
-        params = torch.empty(self.num_trajectories, num_params)
-        for start in range(0, self.num_trajectories, BLOCK):
+        params = torch.empty(self.num_trajectories, len(content["params"]))
 
-            def report(fraction: float, start: int = start) -> None:
-                if progress:
-                    done = min(1.0, (start + BLOCK * fraction) / self.num_trajectories)
-                    progress(done, f"solving {self.equation}")
+        def make(block: int, report: Report) -> tuple[Tensor, Tensor]:
+            return self._block(content, block, report)
 
-            frames, chosen = self._block(content, start // BLOCK, report)
-            count = min(BLOCK, self.num_trajectories - start)
-            values[start : start + count] = frames[:count]
-            params[start : start + count] = chosen[:count]
-        return {"values": values, "params": params}
+        return fill(values, params, make, progress, f"solving {self.equation}")
 
-    def _block(
-        self, content: dict[str, Any], block: int, report: Callable[[float], None]
-    ) -> tuple[Tensor, Tensor]:
+    def _block(self, content: dict[str, Any], block: int, report: Report) -> tuple[Tensor, Tensor]:
         """Return the frames and parameters of one whole block."""
         names = list(content["params"])
         combinations = torch.tensor(list(product(*content["params"].values())), dtype=torch.float64)
@@ -201,20 +178,3 @@ class Synthetic(Settings):
             low, high = frames.amin(-1, keepdim=True), frames.amax(-1, keepdim=True)
             frames = (frames - low) / (high - low)
         return frames
-
-
-def _read(path: Path) -> dict[str, Tensor] | None:
-    """Return what was cached, or None if it is absent or harmed."""
-    try:
-        with safe_open(path, "pt") as file:
-            found = {name: file.get_tensor(name) for name in ("values", "params")}
-            return found if file.metadata().get("sha256") == _checksum(found) else None
-    except (FileNotFoundError, SafetensorError):
-        return None
-
-
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    total = hashlib.sha256()
-    for name in sorted(tensors):
-        total.update(tensors[name].numpy())
-    return total.hexdigest()
