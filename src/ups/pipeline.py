@@ -217,7 +217,7 @@ def describe(settings: Run, parts: dict[str, Trajectory]) -> dict[str, Any]:
 
 
 def _fit(stage: Autoencode | Forecast, how: Fit, work: Work, *made_from: Settings) -> Fitted:
-    """Fit one stage. A forecast is validated by the protocol that will rank it."""
+    """Fit one stage, watched on the validation split; a forecast is scored by the protocol that will rank it."""
     validation = work.splits.validation.to(distributed.device())
     protocol = leading_protocol(validation.values.shape[1])
 
@@ -232,6 +232,7 @@ def _fit(stage: Autoencode | Forecast, how: Fit, work: Work, *made_from: Setting
             how,
             work.settings.seed,
             validate=validate if isinstance(stage, Forecast) else None,
+            held_out=validation,
             tracker=work.tracker,
             progress=progress,
             digest=digest([work.splits.digest, *(part.model_dump(mode="json") for part in made_from)]),

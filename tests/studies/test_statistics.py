@@ -7,7 +7,6 @@ from scipy import stats
 from ups.studies.statistics import (
     bootstrap_mean,
     paired_bootstrap,
-    student_quantile,
     verdict,
     verdict_between_runs,
 )
@@ -95,12 +94,6 @@ def test_the_same_seed_gives_the_same_interval_and_another_one_nearly_the_same()
 def test_one_number_says_nothing_about_its_spread():
     assert bootstrap_mean(np.array([2.0])) == (2.0, -INF, INF)
     assert verdict(np.array([1.0]), np.array([2.0])).word == "within noise"
-
-
-@pytest.mark.parametrize("level", [0.9, 0.975, 0.995])
-@pytest.mark.parametrize("freedom", [1.0, 2.0, 2.7, 9.0, 400.0])
-def test_students_quantile_agrees_with_scipy(level, freedom):
-    assert student_quantile(level, freedom) == pytest.approx(stats.t.ppf(level, freedom), rel=1e-5)
 
 
 def test_infinite_values_have_no_interval():

@@ -51,6 +51,21 @@ def test_two_processes_agree_on_a_plan_by_time(tmp_path):
     assert flat(first) == flat(second)
 
 
+def test_two_processes_stop_early_at_the_same_update(tmp_path):
+    patient = {
+        "validated": False,
+        "watched": True,
+        "num_validations": 20,
+        "patience": 2,
+        "learning_rate": 0.1,
+    }
+    first, second = run(tmp_path, 2, **patient)
+    assert first["stopped_early"]
+    assert first["updates"] == second["updates"] < 60
+    assert first["score"] == second["score"]
+    assert flat(first) == flat(second)
+
+
 def test_a_single_process_needs_no_set_up():
     distributed.start()
     assert distributed.is_main()

@@ -152,6 +152,102 @@ def test_validation_leaves_training_as_it_is_to_the_bit(tmp_path):
         assert rows[row["update"]] == row  # equal losses and gradient norms to the last bit
 
 
+@pytest.mark.parametrize("validated", [True, False])
+def test_the_watch_leaves_training_as_it_is_to_the_bit(tmp_path, validated):
+    changes = {"validated": validated, "log_every": 1, "num_validations": 7}
+    watched, fitted = toy.train(tmp_path / "with", watched=True, **changes)
+    alone, plain = toy.train(tmp_path / "without", **changes)
+    assert same(tmp_path / "with", tmp_path / "without")
+    assert torch.equal(watched.kernel, alone.kernel)
+    assert (fitted.skill, fitted.score, fitted.best_update) == (plain.skill, plain.score, plain.best_update)
+    rows = log(tmp_path / "with")
+    assert sum(row.pop("train", 0) > 0 and row.pop("held_out", 0) > 0 for row in rows) == 7
+    assert rows == log(tmp_path / "without")
+
+
+def test_the_time_that_the_watch_takes_is_part_of_the_budget(tmp_path):
+    class Slow(Forecast):
+        def diagnose(self, batch, generator):
+            time.sleep(0.15)
+            return {}
+
+    settings = toy.settings(updates=None, seconds=2.0)
+    begin = time.monotonic()
+    with Store(tmp_path) as store:
+        stage = Slow("operator", toy.Shift(), settings.unroll)
+        fitted = fit(stage, toy.waves(), store, settings, 0, held_out=toy.waves(16, seed=1))
+    assert fitted.updates > 5
+    assert time.monotonic() - begin < 3.0  # five times two batches take 1.5 s
+
+
+PATIENT = {
+    "updates": 400,
+    "num_validations": 80,
+    "patience": 4,
+    "learning_rate": 0.05,
+    "schedule": "constant",
+}
+
+
+def test_a_run_without_progress_stops_early_and_keeps_the_best(tmp_path):
+    scores = iter([5.0, 1.0, 3.0, float("nan"), 1.0, 0.0])
+    stage = Forecast("operator", toy.Shift(), toy.settings().unroll)
+    settings = toy.settings(num_validations=6, patience=3)
+    with Store(tmp_path) as store:
+        fitted = fit(stage, toy.waves(), store, settings, 0, validate=lambda: next(scores))
+    assert fitted.stopped_early
+    assert (fitted.updates, fitted.best_update, fitted.score) == (50, 20, 1.0)
+    assert next(scores) == 0.0
+
+
+def test_a_run_that_gets_better_to_the_end_is_not_stopped(tmp_path):
+    patient, fitted = toy.train(tmp_path / "patient", patience=2)
+    whole, _ = toy.train(tmp_path / "whole")
+    assert not fitted.stopped_early
+    assert fitted.updates == 60
+    assert torch.equal(patient.kernel, whole.kernel)
+
+
+def test_without_a_score_the_held_out_loss_decides(tmp_path):
+    _, fitted = toy.train(tmp_path, validated=False, watched=True, **PATIENT)
+    held_out = {row["update"]: row["held_out"] for row in log(tmp_path) if "held_out" in row}
+    assert fitted.stopped_early
+    assert fitted.score == min(held_out.values())
+    assert fitted.best_update == min(held_out, key=held_out.get)
+    assert list(held_out).index(fitted.best_update) == len(held_out) - 5
+
+
+def test_a_killed_run_with_patience_stops_where_one_that_was_not_killed_does(tmp_path):
+    changes = {**PATIENT, "watched": True, "validated": False, "checkpoint_every_seconds": 0.001}
+    kill_again_and_again(tmp_path / "killed", 2, pause=0.01, **changes)
+    _, fitted = toy.train(tmp_path / "whole", **changes)
+    assert fitted.stopped_early
+    assert same(tmp_path / "killed", tmp_path / "whole")
+    assert log(tmp_path / "killed") == log(tmp_path / "whole")
+    finished = json.loads((tmp_path / "killed/stages/operator/finished.json").read_text())["fitted"]
+    assert finished | {"seconds": 0} == {**vars(fitted), "seconds": 0}
+
+
+def test_a_run_interrupted_when_it_had_decided_to_stop_does_not_go_on(tmp_path):
+    scores = iter([1.0, 2.0, 3.0])
+
+    def validate():
+        score = next(scores)
+        if score == 3.0:
+            signal.raise_signal(signal.SIGTERM)
+        return score
+
+    settings = toy.settings(num_validations=6, patience=2)
+    stage = Forecast("operator", toy.Shift(), settings.unroll)
+    with Store(tmp_path) as store, pytest.raises(Interrupted):
+        fit(stage, toy.waves(), store, settings, 0, validate=validate)
+    with Store(tmp_path) as store:
+        stage = Forecast("operator", toy.Shift(1), settings.unroll)
+        fitted = fit(stage, toy.waves(), store, settings, 0, validate=lambda: next(scores))
+    assert fitted.stopped_early
+    assert (fitted.updates, fitted.best_update) == (30, 10)
+
+
 def test_the_global_generator_is_neither_used_nor_moved(tmp_path):
     before = torch.get_rng_state()
     toy.train(tmp_path, updates=5)

@@ -19,6 +19,8 @@ from ups.types import UserError
         ({"unroll": [[0.0, 1], [0.5, 2], [0.4, 3]]}, "fractions increase"),
         ({"unroll": []}, "starts at fraction 0"),
         ({"unroll": [[0.0, 0]]}, "greater than 0"),
+        ({"patience": 4}, "smaller than num_validations 4"),
+        ({"patience": 0}, "greater than 0"),
         ({"ema_decay": 1.0}, "less than 1"),
         ({"schedule": "linear"}, "'cosine' or 'constant'"),
         ({"learning_rat": 1e-3}, "did you mean 'learning_rate'"),

@@ -8,7 +8,15 @@ import toy
 from torch import nn
 
 from ups.streams import stream
-from ups.training.stages import Autoencode, Forecast, Stage, gradient_reach, relative_error
+from ups.training.stages import (
+    Autoencode,
+    Diagnosed,
+    Forecast,
+    Stage,
+    fraction_left,
+    gradient_reach,
+    relative_error,
+)
 from ups.types import Trajectory
 
 
@@ -133,6 +141,23 @@ def test_an_exact_codec_has_no_loss_and_the_spatial_mean_has_the_trivial_one():
 def test_both_are_stages():
     assert isinstance(Forecast("operator", toy.Shift()), Stage)
     assert isinstance(Autoencode("autoencoder", Codec(1.0), Scale()), Stage)
+    assert not isinstance(Forecast("operator", toy.Shift()), Diagnosed)
+
+
+def test_a_stepper_at_rest_leaves_the_whole_trivial_loss_and_an_exact_one_nothing():
+    class Exact(nn.Module):
+        num_context, encode, decode = 1, toy.Shift.encode, toy.Shift.decode
+
+        def __init__(self, cells):
+            super().__init__()
+            self.cells = cells
+
+        def advance(self, state, generator=None):
+            return state.roll(self.cells, -1)
+
+    batches = [(toy.waves(4, frames=3, shift=2.0, seed=seed), stream(seed, "unused")) for seed in range(3)]
+    left = [fraction_left(Forecast("operator", Exact(cells)), batches) for cells in (0, 2)]
+    assert left == pytest.approx([1.0, 0.0], abs=1e-9)
 
 
 class Branched(toy.Shift):

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import toy
@@ -20,12 +22,13 @@ def test_a_restored_state_goes_on_to_the_bit():
     whole = State.start(toy.Shift(), settings)
     advance(whole, 3, settings)
     whole.keep_if_best(0.5)
+    whole.keep_if_best(0.7)
     tensors, numbers = {k: v.clone() for k, v in whole.tensors().items()}, whole.numbers()
     advance(whole, 4, settings)
 
     again = State.start(toy.Shift(seed=9), settings)
     again.restore(tensors, numbers)
-    assert (again.best_score, again.best_update) == (0.5, 3)
+    assert (again.best_score, again.best_update, again.since_best) == (0.5, 3, 1)
     advance(again, 4, settings)
     assert again.numbers() == whole.numbers()
     for name, tensor in whole.tensors().items():
@@ -43,6 +46,15 @@ def test_only_a_better_score_replaces_the_best_weights():
     assert torch.equal(state.best["kernel"], kept)
     state.keep_if_best(0.5)
     assert torch.equal(state.best["kernel"], state.ema.average["kernel"])
+
+
+def test_scores_since_the_best_are_counted_and_nan_is_one_of_them():
+    state = State.start(toy.Shift(), toy.settings())
+    counts = []
+    for score in (3.0, 3.0, math.nan, 2.0, 4.0):
+        state.keep_if_best(score)
+        counts.append(state.since_best)
+    assert counts == [0, 1, 2, 0, 1]
 
 
 def test_the_best_weights_are_the_average_with_the_models_buffers():

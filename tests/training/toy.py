@@ -76,7 +76,7 @@ def settings(**changes):
     return Fit(**{**SETTINGS, **changes})
 
 
-def train(folder, seed=0, model_seed=0, validated=True, model=None, pause=0.0, **changes):
+def train(folder, seed=0, model_seed=0, validated=True, watched=False, model=None, pause=0.0, **changes):
     """Train the toy in a folder; return the stepper and what was fitted. `pause` slows each update down."""
     torch.set_num_threads(1)
     data, held_out = waves(), waves(16, seed=1)
@@ -95,7 +95,14 @@ def train(folder, seed=0, model_seed=0, validated=True, model=None, pause=0.0, *
 
     with Store(Path(folder)) as store:
         fitted = fit(
-            stage, data, store, settings(**changes), seed, validate=score if validated else None, draw=draw
+            stage,
+            data,
+            store,
+            settings(**changes),
+            seed,
+            validate=score if validated else None,
+            held_out=held_out if watched else None,
+            draw=draw,
         )
     return stepper, fitted
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from ups.quantiles import student_quantile
 from ups.streams import stream
 
 Values = Float[np.ndarray, "trajectory"] | Float[np.ndarray, "seed trajectory"]
@@ -111,7 +112,7 @@ def verdict(variant: Values, baseline: Values, seed: int = 0, confidence: float 
     if skill.low <= 0.0 <= skill.high:
         return Verdict("within noise", "within noise", scope, skill)
     word = "buys" if skill.mean > 0.0 else "harms"
-    return Verdict(word, f"{word} {_percent(skill)}", scope, skill)
+    return Verdict(word, f"{word} {plus_minus(skill)}", scope, skill)
 
 
 def verdict_between_runs(
@@ -190,18 +191,6 @@ def _stretch(influence: Grid, confidence: float) -> float:
     )
 
 
-def student_quantile(level: float, freedom: float) -> float:
-    """Return the quantile of Student's distribution for `level` > 1/2 and a real number >= 1 of degrees of freedom.
-
-    With t = sqrt(freedom) tan(angle) the density is proportional to cos(angle)^(freedom - 1) on (-pi/2, pi/2); its
-    integral is taken by the midpoint rule and inverted by interpolation, to about five digits.
-    """
-    edges = np.linspace(0.0, np.pi / 2.0, 20_001)
-    mass = np.concatenate([[0.0], np.cos((edges[1:] + edges[:-1]) / 2.0) ** (freedom - 1.0)]).cumsum()
-    angle = np.interp(2.0 * level - 1.0, mass / mass[-1], edges)
-    return float(np.sqrt(freedom) * np.tan(angle))
-
-
 def _blown_up(lost: int, reference_lost: int, num: int) -> tuple[Literal["buys", "harms", "no verdict"], str]:
     if not reference_lost:
         return "harms", f"harms: blows up on {lost} of {num} trajectories"
@@ -210,8 +199,8 @@ def _blown_up(lost: int, reference_lost: int, num: int) -> tuple[Literal["buys",
     return "no verdict", f"no verdict: both blow up, on {lost} and {reference_lost} of {num} trajectories"
 
 
-def _percent(skill: Interval) -> str:
-    """Write "18 % ± 3" with as many decimals as the half width needs to show one digit."""
+def plus_minus(skill: Interval) -> str:
+    """Write the size of a fraction as "18 % ± 3", with as many decimals as the half width needs to show one digit."""
     half = 50.0 * (skill.high - skill.low)
     decimals = next((digits for digits in range(4) if round(half, digits) > 0.0), 0)
     return f"{abs(100.0 * skill.mean):.{decimals}f} % ± {half:.{decimals}f}"

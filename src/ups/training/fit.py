@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import cast
 
 import torch
@@ -15,12 +17,12 @@ from ups.config import digest as digest_of
 from ups.data.windows import draw_windows
 from ups.progress import Progress
 from ups.streams import stream
-from ups.training import distributed
+from ups.training import distributed, overfit
 from ups.training.allocator import keep_freed_memory
 from ups.training.plan import Plan, plan_seconds, plan_updates
 from ups.training.settings import Fit
 from ups.training.signals import Interrupted, noted
-from ups.training.stages import Stage, gradient_reach
+from ups.training.stages import Stage, fraction_left, gradient_reach
 from ups.training.state import State, load_weights
 from ups.training.store import StageStore, Store
 from ups.training.trackers import Guarded, Tracker
@@ -32,6 +34,12 @@ __all__ = ["DivergenceError", "Fitted", "Interrupted", "fit"]
 logger = logging.getLogger(__name__)
 
 Validate = Callable[[], float]
+Measured = dict[str, float]
+Milestone = Callable[[State, bool], Measured]
+"""Called after every update with the state and whether it was the last; what it returns is logged.
+
+It looks at the state, leaves it as it is, and draws from streams of its own; it need not do anything.
+"""
 
 
 class DivergenceError(RuntimeError):
@@ -44,7 +52,7 @@ class Fitted:
 
     `skill` is the loss over the trivial predictor's loss, with the kept weights, on training windows of the last
     phase: 0 is perfect, above 1 is a failure. `score` is the best validation, reached after `best_update`; None if
-    there was none. `seconds` is wall time, interruptions left out.
+    there was none. `seconds` is wall time, interruptions left out. `overfit` says what the watch found, if it did.
     """
 
     updates: int
@@ -55,6 +63,8 @@ class Fitted:
     best_update: int
     num_skipped: int
     num_parameters: int
+    stopped_early: bool = False
+    overfit: str | None = None
 
 
 def fit(
@@ -65,7 +75,9 @@ def fit(
     seed: int,
     *,
     validate: Validate | None = None,
+    held_out: Trajectory | None = None,
     draw: Draw = draw_windows,
+    milestone: Milestone | None = None,
     tracker: Tracker | None = None,
     progress: Progress | None = None,
     digest: str = "",
@@ -75,8 +87,9 @@ def fit(
     Randomness comes from the streams (seed, "batch", update), so that stages with equal windows see the same
     batches, and (seed, name of the stage, update). What `store` holds of the same stage is gone on with, on the
     CPU bit for bit; a finished stage returns at once. `digest` stands for what the stage and the data were made
-    from. `validate` scores the model as it stands; smaller is better. Under torchrun each process takes its part
-    of every batch.
+    from. `validate` scores the model as it stands; smaller is better. On `held_out` the loss is measured along with
+    the scores, next to that on training windows (see `overfit`); neither changes an update, and nor does `milestone`,
+    whose time is not counted. Under torchrun each process takes its part of every batch.
 
     Raises:
         Interrupted: SIGINT or SIGTERM arrived; a checkpoint is saved.
@@ -94,28 +107,32 @@ def fit(
     update = Updater(stage, train, settings, seed, draw)
     check(stage, train, settings)
     state = State.start(stage.model, settings)
-    plan = _resume(state, shelf) or _begin(state, shelf, update, validate)
+    measure = partial(_measure, state, update, validate, held_out)
+    plan = _resume(state, shelf) or _begin(state, shelf, update, measure)
     watch = Guarded(tracker if distributed.is_main() else None)
     watch.start(stage.name, settings.model_dump(mode="json"))
     clock = saved = time.monotonic()
 
     with noted() as signals:
         stage.model.train()
-        while state.update < plan.num_updates:
+        while not _ends(state, plan, settings):
             used = plan.progress(state.update)
             row = update(state, used)
-            if validate is not None and plan.validates(state.update, settings.num_validations):
-                row["validation"] = _validate(state, validate)
-                state.keep_if_best(row["validation"])
+            measured = measure() if plan.validates(state.update, settings.num_validations) else {}
+            if "validation" in measured:
+                state.keep_if_best(measured["validation"])
             now = time.monotonic()
             state.seconds, clock = state.seconds + now - clock, now
+            if milestone is not None and distributed.is_main():
+                measured |= milestone(state, _ends(state, plan, settings))
+                clock = time.monotonic()
 
             if row["gradient"] > settings.warn_gradient:
                 logger.warning(
                     "%s: gradient norm %.3g at update %d", stage.name, row["gradient"], state.update
                 )
-            if state.update % settings.log_every == 0 or "validation" in row or row["skipped"]:
-                row = {"progress": used, "seconds": state.seconds, **row}
+            if state.update % settings.log_every == 0 or measured or row["skipped"]:
+                row = {"progress": used, "seconds": state.seconds, **row, **measured}
                 shelf.append({"update": state.update, **row})
                 watch.log(row, state.update)
             if progress is not None and distributed.is_main():
@@ -139,19 +156,29 @@ def fit(
             state.keep()
         load_weights(stage.model, state.best)
         stage.model.eval()
+        kept = state.best_update or state.update
         fitted = Fitted(
             updates=state.update,
             seconds=round(state.seconds, 3),
             planned_seconds=plan.seconds,
             skill=_skill(update, plan),
             score=state.best_score if state.best_update else None,
-            best_update=state.best_update or state.update,
+            best_update=kept,
             num_skipped=state.num_skipped,
             num_parameters=sum(average.numel() for average in state.ema.average.values()),
+            stopped_early=state.update < plan.num_updates,
+            overfit=distributed.broadcast(lambda: overfit.finding(shelf.rows(), plan.num_updates, kept)),
         )
         shelf.finish(state.best, {"fitted": asdict(fitted)})
     watch.end()
+    if fitted.overfit is not None and distributed.is_main():
+        logger.warning("stage '%s': %s", stage.name, fitted.overfit)
     return fitted
+
+
+def _ends(state: State, plan: Plan, settings: Fit) -> bool:
+    """Return whether there is no update left, or no patience."""
+    return state.update >= plan.num_updates or state.since_best >= (settings.patience or math.inf)
 
 
 def _resume(state: State, shelf: StageStore) -> Plan | None:
@@ -167,7 +194,7 @@ def _resume(state: State, shelf: StageStore) -> Plan | None:
     return Plan(tuple(record["starts"]), tuple(record["phase_updates"]), record["seconds"])
 
 
-def _begin(state: State, shelf: StageStore, update: Updater, validate: Validate | None) -> Plan:
+def _begin(state: State, shelf: StageStore, update: Updater, measure: Callable[[], Measured]) -> Plan:
     """Prove that the loss reaches every parameter, then plan and write the plan down."""
     begin = time.monotonic()
     settings, stage = update.settings, update.stage
@@ -179,11 +206,9 @@ def _begin(state: State, shelf: StageStore, update: Updater, validate: Validate 
     else:
         seconds = settings.seconds
         cost = update.rehearse(seconds)
-        overhead = time.monotonic() - begin
-        if validate is not None:
-            validation = time.monotonic()
-            _validate(state, validate)
-            overhead += (time.monotonic() - validation) * (settings.num_validations + 1)
+        calibrated = time.monotonic()
+        measure()
+        overhead = calibrated - begin + (time.monotonic() - calibrated) * (settings.num_validations + 1)
         costs = tuple(cost[stage.window(start)] for start in starts)
         plan = distributed.broadcast(lambda: plan_seconds(seconds, starts, costs, overhead))
     state.seconds = time.monotonic() - begin
@@ -191,22 +216,32 @@ def _begin(state: State, shelf: StageStore, update: Updater, validate: Validate 
     return plan
 
 
-def _validate(state: State, validate: Validate) -> float:
-    """Score the averaged weights."""
+def _measure(
+    state: State, update: Updater, validate: Validate | None, held_out: Trajectory | None
+) -> Measured:
+    """Score the averaged weights and measure their loss on frozen windows, in the main process."""
+
+    def measured() -> Measured:
+        row = {} if held_out is None else overfit.measure(update, held_out)
+        if validate is not None:
+            row["validation"] = validate()
+        elif held_out is not None and update.settings.patience is not None:
+            row["validation"] = row["held_out"]
+        return row
+
     with state.ema.swapped_in(), torch.no_grad():
         state.model.eval()
-        score = distributed.broadcast(validate)
+        row = distributed.broadcast(measured)
         state.model.train()
-    return score
+    return row
 
 
 def _skill(update: Updater, plan: Plan, num_batches: int = 4) -> float:
     """Return loss over trivial loss of the model as it stands, on batches that come after those of the run."""
     window = update.stage.window(plan.progress(plan.num_updates))
-    loss = trivial = 0.0
-    with torch.no_grad():
-        for index in range(plan.num_updates, plan.num_updates + num_batches):
-            generator = stream(update.seed, f"{update.stage.name}/skill", index, update.device)
-            losses, parts = update.stage.loss(update.batch(index, window), generator)
-            loss, trivial = loss + losses.mean().item(), trivial + parts["trivial"].mean().item()
-    return loss / trivial
+    name = f"{update.stage.name}/skill"
+    batches = range(plan.num_updates, plan.num_updates + num_batches)
+    return fraction_left(
+        update.stage,
+        ((update.batch(i, window), stream(update.seed, name, i, update.device)) for i in batches),
+    )

@@ -50,6 +50,9 @@ class Fit(Settings):
     """Exact symmetries of the data, drawn at random for each window."""
     num_validations: NonNegativeInt = 10
     """Validations, evenly spaced over the updates; the last one is at the end."""
+    patience: PositiveInt | None = None
+    """Validations in a row without a better score after which the training stops, in whatever phase of `unroll`;
+    null trains to the end. Where the stage is not scored, its held-out loss is the score, and the best is kept."""
     checkpoint_every_seconds: Positive = 30.0
     """Wall time between checkpoints: a killed run loses at most this."""
     log_every: PositiveInt = 10
@@ -70,6 +73,10 @@ class Fit(Settings):
         if self.batch_size % self.accumulation:
             raise ValueError(
                 f"batch_size {self.batch_size} is no multiple of accumulation {self.accumulation}"
+            )
+        if self.patience is not None and self.patience >= self.num_validations:
+            raise ValueError(
+                f"patience {self.patience} never ends: make it smaller than num_validations {self.num_validations}"
             )
         starts = [start for start, _ in self.unroll]
         if not starts or starts[0] != 0 or starts != sorted(set(starts)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -41,7 +42,16 @@ class Stage(Protocol):
         ...
 
     def loss(self, batch: Trajectory, generator: Generator) -> Loss:
-        """Return the loss of each window of the batch, and its parts."""
+        """Return the loss of each window of the batch, and its parts; a model in evaluation mode stays as it is."""
+        ...
+
+
+@runtime_checkable
+class Diagnosed(Protocol):
+    """A stage that says more about its held-out loss than one number: a denoiser, say, its loss per noise level."""
+
+    def diagnose(self, batch: Trajectory, generator: Generator) -> dict[str, float]:
+        """Return means over the windows of a batch, by the same names for every batch; nothing else changes."""
         ...
 
 
@@ -120,6 +130,16 @@ class Autoencode:
         frames = self.normalizer.denormalize(self.codec.decode(self.codec.encode(frames)))
         mean = truth.flatten(3).mean(-1)[(..., *[None] * (truth.ndim - 3))].expand_as(truth)
         return relative_error(frames.reshape(truth.shape), truth), {"trivial": relative_error(mean, truth)}
+
+
+def fraction_left(stage: Stage, batches: Iterable[tuple[Trajectory, Generator]]) -> float:
+    """Return the loss over the trivial predictor's loss, each the mean over the batches, without gradient."""
+    loss = trivial = 0.0
+    with torch.no_grad():
+        for batch, generator in batches:
+            losses, parts = stage.loss(batch, generator)
+            loss, trivial = loss + losses.mean().item(), trivial + parts["trivial"].mean().item()
+    return loss / trivial
 
 
 def gradient_reach(stage: Stage, batch: Trajectory, generator: Generator) -> None:

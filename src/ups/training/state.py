@@ -32,7 +32,10 @@ def load_weights(model: nn.Module, values: dict[str, Tensor]) -> None:
 
 @dataclass
 class State:
-    """A run between two updates. `seconds` is the wall time used so far; a score is better when smaller."""
+    """A run between two updates. `seconds` is the wall time used so far; a score is better when smaller.
+
+    `since_best` counts the scores since the best one.
+    """
 
     model: nn.Module
     optimizer: Optimizer
@@ -43,6 +46,7 @@ class State:
     best: dict[str, Tensor] = field(default_factory=dict)
     best_score: float = math.inf
     best_update: int = 0
+    since_best: int = 0
 
     @classmethod
     def start(cls, model: nn.Module, settings: Fit) -> State:
@@ -52,8 +56,10 @@ class State:
     def keep_if_best(self, score: float) -> None:
         """Keep the averaged weights if their score is the best so far; NaN never is."""
         if score < self.best_score:
-            self.best_score, self.best_update = score, self.update
+            self.best_score, self.best_update, self.since_best = score, self.update, 0
             self.keep()
+        else:
+            self.since_best += 1
 
     @property
     def speed(self) -> float:
@@ -77,7 +83,7 @@ class State:
 
     def numbers(self) -> dict[str, Any]:
         """Return the rest of the state."""
-        names = ("update", "seconds", "num_skipped", "best_score", "best_update")
+        names = ("update", "seconds", "num_skipped", "best_score", "best_update", "since_best")
         return {name: getattr(self, name) for name in names} | {"ema_updates": self.ema.num_updates}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
