@@ -1,0 +1,1 @@
+"""Read-only measurements of a model at fixed weights: curvature and gradients under frozen objectives."""
