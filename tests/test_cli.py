@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 import tiny_recipe
+import tiny_study
 from ups import cli
 
 RECIPE = f"{Path(tiny_recipe.__file__)}:tiny"
+STUDY = f"{Path(tiny_study.__file__)}:rates"
 
 
 @pytest.fixture
@@ -47,6 +49,7 @@ def test_run_list_evaluate_predict_and_data_work_together(ups, tmp_path, tiny_ru
     code, out, _ = ups("list")
     assert code == 0
     assert "burgers.quick" in out
+    assert "studies.burgers_optimizer    study: " in out
     made = tmp_path / "made.hdf5"
     settings = ["equation=advection", "num_trajectories=5", "num_cells=32", "num_frames=14", "seed=9"]
     assert ups("data", "make", made, *settings)[0] == 0
@@ -67,6 +70,17 @@ def test_the_run_folder_is_named_after_the_recipe_and_what_was_changed(ups, tmp_
     code, _, err = ups("run", RECIPE, "training.updates=2", "peers={}")
     assert code == 0
     assert "finished before" in err
+
+
+def test_the_study_folder_is_named_after_the_study_and_what_was_changed(ups, tmp_path, monkeypatch):
+    folders = []
+    monkeypatch.setattr("ups.study.study", lambda definition, folder: folders.append(folder))
+    assert ups("study", STUDY)[0] == 0
+    assert ups("study", STUDY, "seeds=[0,1]", "base.training.updates=3")[0] == 0
+    assert ups("study", STUDY, "--out", "here")[0] == 0
+    plain, other, chosen = folders
+    assert (plain, chosen) == (Path("studies/rates"), Path("here"))
+    assert other.name.startswith("rates-")
 
 
 BAD = {
@@ -91,6 +105,14 @@ BAD = {
     "unknown tracker": (["run", RECIPE, "--tracker", "tensorbord"], "did you mean 'tensorboard'"),
     "output is a file": (["run", RECIPE, "--out", "text.hdf5"], "text.hdf5"),
     "no such run": (["predict", "none", "--input", "good.hdf5", "--output", "out.hdf5"], "no emulator here"),
+    "unknown study": (["study", "studies.burgers_optimiser"], "did you mean 'studies.burgers_optimizer'"),
+    "variant that is no setting": (
+        ["study", STUDY, "variants.fast=[training.learning_rat=1]", "--out", "new"],
+        "did you mean 'learning_rate'",
+    ),
+    "misspelt setting of a study": (["study", STUDY, "sedes=[0]"], "did you mean 'seeds'"),
+    "misspelt setting of its base": (["study", STUDY, "base.training.updats=3"], "did you mean 'updates'"),
+    "study in a file's place": (["study", STUDY, "--out", "text.hdf5"], "text.hdf5"),
     "no output folder": (["data", "make", "none/out.hdf5", "num_trajectories=1"], "no folder none"),
 }
 

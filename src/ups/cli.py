@@ -45,13 +45,47 @@ def run(
     run_pipeline(chosen, folder, tracker)
 
 
+@app.command()
+def study(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="A name (studies.burgers_optimizer), file.py:function, or a .yaml/.json file.",
+        ),
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY.PATH=VALUE]...",
+            help="What to change of the study (seeds=[0,1,2,3]) or of the recipe it starts from "
+            "(base.training.seconds=60).",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder of the study [default: studies/STUDY].")
+    ] = None,
+) -> None:
+    """Run variants of a recipe over paired seeds, say which is better. Run again to resume."""
+    from ups.config import digest, override
+    from ups.recipes.find import find_study
+    from ups.study import study as run_study
+
+    found, definition = find_study(name)
+    chosen = override(definition, settings or [])
+    folder = out or Path("studies") / (found if chosen == definition else f"{found}-{digest(chosen, 8)}")
+    run_study(chosen, folder)
+
+
 @app.command("list")
 def list_recipes() -> None:
-    """Show the recipes, one line each."""
-    from ups.recipes.find import describe_recipes
+    """Show the recipes and the studies, one line each."""
+    from ups.recipes.find import describe_recipes, describe_studies
 
     for name, line in describe_recipes():
         typer.echo(f"{name:28} {line}")
+    for name, line in describe_studies():
+        typer.echo(f"{name:28} study: {line}")
 
 
 @app.command()

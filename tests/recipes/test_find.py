@@ -3,12 +3,15 @@ from pathlib import Path
 import pytest
 
 import tiny_recipe
+import tiny_study
 from ups.pipeline import Run
-from ups.recipes import burgers
-from ups.recipes.find import describe_recipes, find_run
+from ups.recipes import burgers, studies
+from ups.recipes.find import describe_recipes, describe_studies, find_run, find_study
+from ups.studies.study import Study
 from ups.types import UserError
 
 TINY = Path(tiny_recipe.__file__)
+TINY_STUDY = Path(tiny_study.__file__)
 
 
 def test_a_name_finds_its_function():
@@ -56,3 +59,49 @@ def test_every_recipe_is_listed_with_a_line_and_returns_a_run():
     for name, line in listed:
         assert 10 < len(line) < 120, name
         assert isinstance(find_run(name)[1], Run)
+
+
+def test_every_study_is_listed_with_a_line_apart_from_the_recipes_and_returns_a_study():
+    listed = describe_studies()
+    assert listed
+    assert not {name for name, _ in listed} & {name for name, _ in describe_recipes()}
+    for name, line in listed:
+        assert 10 < len(line) < 120, name
+        assert isinstance(find_study(name)[1], Study)
+
+
+def test_a_study_is_found_by_name_in_a_python_file_and_in_a_settings_file(tmp_path):
+    name, study = find_study("studies.burgers_optimizer")
+    assert (name, study) == ("studies.burgers_optimizer", studies.burgers_optimizer())
+    name, study = find_study(f"{TINY_STUDY}:rates")
+    assert name == "rates"
+    assert study.settings("still", 2).training.learning_rate == 1e-9
+    (tmp_path / "mine.yaml").write_text(
+        "extends: studies.burgers_optimizer\nseeds: [4, 5, 6]\nbase: {training: {seconds: 3}}\n"
+        "variants: {slow: [training.learning_rate=1e-4]}\n"
+    )
+    name, study = find_study(str(tmp_path / "mine.yaml"))
+    assert (name, study.seeds, study.base.training.seconds) == ("mine", (4, 5, 6), 3)
+    assert set(study.variants) == {*studies.burgers_optimizer().variants, "slow"}
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        ("studies.burger_optimizer", "no such study .did you mean 'studies.burgers_optimizer'"),
+        ("burgers.quick", "no such study"),
+        (f"{TINY}:tiny", r"must return a ups\.studies\.study\.Study, not Run"),
+        (f"{TINY_STUDY}:untyped", r"Study\[Run\]"),
+    ],
+)
+def test_what_is_not_a_study_is_said_in_one_line(study, message):
+    with pytest.raises(UserError, match=message) as error:
+        find_study(study)
+    assert "\n" not in str(error.value)
+
+
+def test_a_study_is_no_recipe():
+    with pytest.raises(UserError, match="no such recipe"):
+        find_run("studies.burgers_optimizer")
+    with pytest.raises(UserError, match=r"must return a ups\.pipeline\.Run, not Study"):
+        find_run(f"{TINY_STUDY}:rates")

@@ -66,6 +66,33 @@ def test_a_training_loss_is_shown_as_a_fraction_of_the_trivial_one():
     assert series(log, "validation")[0].size == 0
 
 
+def test_held_out_and_training_loss_stand_side_by_side_and_the_kept_update_is_marked():
+    log = [{"update": i, "loss": 1 / (i + 1), "trivial": 1.0} for i in range(20)]
+    score = {4: 0.3, 9: 0.1, 14: 0.2, 19: 0.1}
+    for i, value in score.items():
+        log[i] |= {"train": value / 2, "held_out": value, "validation": 3 * value}
+    figure = training_curves({"operator": log})
+    above, below = figure.axes
+    lines = {line.get_label(): line for line in above.lines}
+    assert lines["training windows"].get_xdata().tolist() == lines["held-out windows"].get_xdata().tolist()
+    assert lines["held-out windows"].get_ydata().tolist() == list(score.values())
+    np.testing.assert_allclose(lines["training windows"].get_ydata(), [0.15, 0.05, 0.1, 0.05])
+    assert lines["held-out windows"].get_color() != lines["training windows"].get_color()
+    for axes in (above, below):  # the first of two equal scores is kept, as in training
+        (mark,) = (line for line in axes.lines if line.get_label() == "weights kept")
+        assert list(mark.get_xdata()) == [9, 9]
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["updates", "training windows", "held-out windows", "weights kept"]
+
+
+def test_a_log_without_held_out_losses_has_no_legend_and_one_without_scores_no_mark():
+    log = [{"update": i, "loss": 1 / (i + 1), "trivial": 1.0} for i in range(20)]
+    figure = training_curves({"codec": log})
+    assert not figure.legends
+    assert "weights kept" not in [line.get_label() for line in figure.axes[0].lines]
+
+
 def test_smoothing_follows_a_jump_and_ignores_a_spike():
     value = np.r_[np.ones(400), np.full(400, 0.1)]
     value[100] = 1e6

@@ -1,4 +1,4 @@
-"""From what the user typed to a recipe: a name, file.py:function, or a .yaml/.json file."""
+"""From what the user typed to a recipe or a study: a name, file.py:function, or a .yaml/.json file."""
 
 from __future__ import annotations
 
@@ -6,75 +6,106 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar, get_type_hints
 
 import ups.recipes
-from ups.config import merge, nearest, read_tree
+from ups.config import Settings, merge, nearest, read_tree
+from ups.image_bench import ImageRun
 from ups.pipeline import Run
+from ups.studies.study import Study
 from ups.types import UserError
 
+S = TypeVar("S", bound=Settings)
 
-def find_run(recipe: str) -> tuple[str, Run]:
-    """Return the short name and the settings of a recipe.
+
+def find_run(recipe: str) -> tuple[str, Run | ImageRun]:
+    """Return the short name and the settings of a recipe, of whichever kind of run.
 
     A .yaml or .json file names the recipe that it starts from as `extends` and the settings that differ.
 
     Raises:
         UserError: there is no such recipe (the nearest name is given), or the file is at fault.
     """
-    path, _, function = recipe.partition(":")
-    if path.endswith((".yaml", ".yml", ".json")):
-        tree = read_tree(Path(path))
-        if "extends" not in tree:
-            raise UserError(f"{path}: name the recipe that it starts from, e.g. 'extends: burgers.quick'")
-        _, parent = find_run(str(tree.pop("extends")))
-        return Path(path).stem, merge(parent, tree)
-    if path.endswith(".py"):
-        return function, _call(_module_from_file(Path(path)), function, path)
-    named = dict(_recipes())
-    if recipe not in named:
-        raise UserError(f"recipe '{recipe}': no such recipe{nearest(recipe, named)}; `ups list` shows all")
-    return recipe, named[recipe]()
+    return _find(recipe, Run)
+
+
+def find_study(study: str) -> tuple[str, Study]:
+    """Return the short name and the definition of a study; named as `find_run` says.
+
+    Raises:
+        UserError: there is no such study (the nearest name is given), or the file is at fault.
+    """
+    return _find(study, Study)
 
 
 def describe_recipes() -> list[tuple[str, str]]:
     """Return the name and the first docstring line of each recipe."""
-    return [(name, (inspect.getdoc(function) or "").split("\n")[0]) for name, function in _recipes()]
+    return [(name, _first_line(function)) for name, function in _named(Run)]
 
 
-def _recipes() -> Iterator[tuple[str, Callable[[], Run]]]:
-    """Every public function of a module in this package that says it returns a Run is a recipe."""
+def describe_studies() -> list[tuple[str, str]]:
+    """Return the name and the first docstring line of each study."""
+    return [(name, _first_line(function)) for name, function in _named(Study)]
+
+
+def _find(text: str, kind: type[S]) -> tuple[str, S]:
+    path, _, function = text.partition(":")
+    noun = "study" if kind is Study else "recipe"
+    if path.endswith((".yaml", ".yml", ".json")):
+        tree = read_tree(Path(path))
+        if "extends" not in tree:
+            raise UserError(f"{path}: name the {noun} that it starts from, e.g. 'extends: burgers.quick'")
+        _, parent = _find(str(tree.pop("extends")), kind)
+        return Path(path).stem, merge(parent, tree)
+    if path.endswith(".py"):
+        return function, _call(_module_from_file(Path(path)), function, path, kind)
+    named = dict(_named(kind))
+    if text not in named:
+        raise UserError(f"{noun} '{text}': no such {noun}{nearest(text, named)}; `ups list` shows all")
+    return text, named[text]()
+
+
+def _first_line(function: Callable) -> str:
+    return (inspect.getdoc(function) or "").split("\n")[0]
+
+
+def _named(kind: type[S]) -> Iterator[tuple[str, Callable[[], S]]]:
+    """Every public function of a module in this package is a study if it says so, and else a recipe."""
     for module_info in pkgutil.iter_modules(ups.recipes.__path__):
         if module_info.name == "find":
             continue
         module = importlib.import_module(f"ups.recipes.{module_info.name}")
-        for name, function in vars(module).items():
+        for name, function in list(vars(module).items()):
             if (
                 not name.startswith("_")
                 and inspect.isfunction(function)
                 and function.__module__ == module.__name__
+                and issubclass(get_type_hints(function)["return"], Study) == (kind is Study)
             ):
                 yield f"{module_info.name}.{name}", function
 
 
 def _module_from_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"recipe_file_{path.stem}", path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise UserError(f"recipe file {path}: no such file")
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def _call(module: ModuleType, function: str, path: str) -> Run:
+def _call(module: ModuleType, function: str, path: str, kind: type[S]) -> S:
     functions = [name for name, value in vars(module).items() if inspect.isfunction(value)]
     if function not in functions:
         raise UserError(
             f"{path}: no function '{function}'{nearest(function, functions)}; write {path}:FUNCTION"
         )
     settings = getattr(module, function)()
-    if not isinstance(settings, Run):
-        raise UserError(f"{path}:{function}: must return a ups.pipeline.Run, not {type(settings).__name__}")
+    if not isinstance(settings, kind):
+        wanted = f"{kind.__module__}.{kind.__name__}"
+        raise UserError(f"{path}:{function}: must return a {wanted}, not {type(settings).__name__}")
     return settings

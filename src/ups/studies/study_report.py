@@ -1,0 +1,138 @@
+"""The report of a study: report.html (one file), report.md and figures/, made from its folder alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ups.studies.confounds import Confound, Difference, confounds, is_declared, settings_diff
+from ups.studies.drawing import look, to_png, to_svg
+from ups.studies.page import flatten, write_page
+from ups.studies.statistics import Interval, bootstrap_mean
+from ups.studies.study_figures import Effect, paired_effects
+from ups.studies.study_folder import StudyFolder, VariantRuns, read_study
+from ups.studies.verdicts import Judgement, effect_by_seed, judge, rule
+from ups.studies.wording import percent
+
+TITLE = "Paired effect of every variant"
+CAPTION = (
+    "Dots: the runs of one seed, variant against base, the mean over test trajectories; the number is the seed. "
+    "Diamond: the mean with its interval over seeds and trajectories, which decides. Where the dots scatter more than "
+    "they lie to one side, the difference is noise."
+)
+SHADED = " Shaded: too small to matter."
+
+
+class VariantLine(NamedTuple):
+    """One variant in the table of a study; the base has no judgement."""
+
+    runs: VariantRuns
+    error: Interval
+    judgement: Judgement | None
+    diff: list[tuple[Difference, bool]]
+    """The settings that differ from the base's, each with whether the variant declares it."""
+    confounds: list[Confound]
+
+
+def write_study_report(folder: Path) -> None:
+    """Write report.html, report.md and figures/effects.png into the folder of a finished study.
+
+    Raises:
+        UserError: it is not the folder of a study, or a cell is not finished.
+    """
+    study = read_study(folder)
+    lines = [variant_line(study, runs) for runs in study.variants]
+    content = {
+        "name": folder.resolve().name,
+        "design": study.design,
+        "rule": rule(study.design.decision),
+        "lines": lines,
+        "answers": [f"{line.runs.name}: {answer(line.judgement)}" for line in lines if line.judgement],
+        "remarks": list(remarks(study, lines)),
+        "title": TITLE,
+        "caption": CAPTION + (SHADED if study.design.decision.minimal_percent else ""),
+        "svg": draw(study, lines, folder / "figures" / "effects.png"),
+        "provenance": {
+            "Settings of the base": list(flatten(study.base_settings)),
+            "Versions": list(flatten(study.base.records[0].get("versions", {}))),
+            "Machine": list(flatten(study.base.records[0].get("machine", {}))),
+        },
+    }
+    write_page(folder, "study_report", content, {"signed": signed, "written": written})
+
+
+def variant_line(study: StudyFolder, runs: VariantRuns) -> VariantLine:
+    """Judge one variant against the base, and find what else differs."""
+    design, base = study.design, study.base
+    error = bootstrap_mean(runs.scores, confidence=design.decision.confidence)
+    if runs is base:
+        return VariantLine(runs, error, None, [], [])
+    judgement = judge(runs.scores, base.scores, design.decision, design.metric.smaller_is_better)
+    diff = settings_diff(base.records[0], runs.records[0])
+    return VariantLine(
+        runs,
+        error,
+        judgement,
+        [(difference, is_declared(difference.path, runs.assignments)) for difference in diff],
+        confounds(base.records, runs.records, runs.assignments),
+    )
+
+
+def answer(judgement: Judgement) -> str:
+    """Say a judgement with its interval where the text has none."""
+    if (
+        judgement.word in ("within noise", "not enough seeds")
+        and judgement.effect.mean == judgement.effect.mean
+    ):
+        return f"{judgement.text} ({signed(judgement.effect.mean)}, {signed_interval(judgement.effect)})"
+    return judgement.text
+
+
+def remarks(study: StudyFolder, lines: list[VariantLine]) -> Iterator[str]:
+    """Yield what a reader must know beside the verdicts."""
+    for line in lines:
+        if line.confounds:
+            names = ", ".join(dict.fromkeys(confound.path for confound in line.confounds))
+            yield f"{line.runs.name} differs from the base in more than it declares: {names}."
+    num_variants = len(study.design.variants)
+    if num_variants > 1:
+        chance = 1.0 - study.design.decision.confidence**num_variants
+        yield (
+            f"{num_variants} variants are judged one by one: without any true effect, at least one would be called "
+            f"better or worse in up to {percent(chance)} of such studies."
+        )
+
+
+def draw(study: StudyFolder, lines: list[VariantLine], path: Path) -> str:
+    """Draw the paired effects, write the PNG and return the SVG."""
+    design, base = study.design, study.base
+    effects = [
+        Effect(
+            line.runs.name,
+            line.judgement.effect,
+            effect_by_seed(line.runs.scores, base.scores, design.metric.smaller_is_better),
+        )
+        for line in lines
+        if line.judgement and line.runs.scores.shape == base.scores.shape
+    ]
+    with look():
+        figure = paired_effects(effects, design.seeds, design.decision.minimal_percent)
+        to_png(figure, path)
+        return to_svg(figure, f"{TITLE}. {CAPTION}")
+
+
+def signed(fraction: float) -> str:
+    """Write a change in per cent with its sign."""
+    return f"+{percent(fraction)}" if fraction > 0.0 else percent(fraction)
+
+
+def signed_interval(effect: Interval) -> str:
+    """Write the ends of an interval of changes in per cent."""
+    return f"[{signed(effect.low)}, {signed(effect.high)}]"
+
+
+def written(value: object) -> str:
+    """Write a setting as it stands in a file of settings."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

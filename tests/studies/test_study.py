@@ -1,0 +1,200 @@
+import json
+
+import numpy as np
+import pytest
+
+from toy_study import Runner, Toy, changed, study
+from ups.config import digest
+from ups.evaluation.rows import trajectory_scores
+from ups.studies.study import (
+    Cell,
+    Design,
+    PrimaryMetric,
+    Study,
+    begin,
+    carry_out,
+    cells,
+    is_finished,
+    read_definition,
+    require_metric,
+)
+from ups.types import UserError
+
+ALL = [f"{variant}-seed{seed}" for seed in (0, 1, 2) for variant in ("base", "planted", "nothing")]
+
+
+def silent(fraction, text):
+    pass
+
+
+def numbers(folder):
+    files = sorted(folder.glob("*/rows.parquet"))
+    return {
+        file.parent.name: trajectory_scores(file, "pdebench", "nrmse")["operator"].tolist() for file in files
+    }
+
+
+def test_every_variant_runs_with_every_seed_in_a_folder_of_its_own(tmp_path):
+    runner, heard = Runner(), []
+    carry_out(study(), tmp_path, runner, lambda fraction, text: heard.append((fraction, text)))
+    assert runner.ran == ALL
+    assert [text for _, text in heard] == ALL
+    assert [fraction for fraction, _ in heard] == pytest.approx(np.arange(9) / 9)
+    settings = [json.loads((tmp_path / name / "run.json").read_text())["settings"] for name in ALL]
+    assert [(each["effect"], each["head"]["width"], each["seed"]) for each in settings[3:6]] == [
+        (0.0, 4, 1),
+        (0.3, 4, 1),
+        (0.0, 5, 1),
+    ]
+
+
+def test_the_definition_is_written_before_the_first_cell_runs(tmp_path):
+    def look(settings, folder):
+        assert read_definition(tmp_path) == study().model_dump(mode="json")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(study(), tmp_path, look, silent)
+    record = json.loads((tmp_path / "study.json").read_text())
+    assert record["digest"] == digest(study())
+    assert record["definition"]["question"] == "Does it help?"
+    assert record["definition"]["decision"] == {"minimal_percent": 0.0, "confidence": 0.95}
+
+
+@pytest.mark.parametrize("killed_at", [0, 1, 4, 8])
+def test_a_study_that_is_killed_goes_on_where_it_stopped_and_ends_with_the_same_numbers(tmp_path, killed_at):
+    carry_out(study(), tmp_path / "whole", Runner(), silent)
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(study(), tmp_path / "killed", Runner(killed_at), silent)
+    second = Runner()
+    carry_out(study(), tmp_path / "killed", second, silent)
+    assert second.ran == ALL[killed_at:]
+    assert numbers(tmp_path / "killed") == numbers(tmp_path / "whole")
+
+
+def test_finished_cells_are_not_run_again_and_a_deleted_one_is(tmp_path):
+    carry_out(study(), tmp_path, Runner(), silent)
+    again = Runner()
+    carry_out(study(), tmp_path, again, silent)
+    assert again.ran == []
+    (tmp_path / "planted-seed1" / "run.json").unlink()
+    carry_out(study(), tmp_path, again, silent)
+    assert again.ran == ["planted-seed1"]
+
+
+def test_a_cell_of_other_settings_is_handed_to_the_run_which_knows_what_to_say(tmp_path):
+    carry_out(study(), tmp_path, Runner(), silent)
+    path = tmp_path / "base-seed2" / "run.json"
+    record = json.loads(path.read_text())
+    record["settings"]["head"]["width"] = 40
+    path.write_text(json.dumps(record))
+    assert not is_finished(path.parent, study().settings("base", 2))
+    again = Runner()
+    carry_out(study(), tmp_path, again, silent)
+    assert again.ran == ["base-seed2"]
+
+
+CHANGES = {
+    "seeds=[0,1,2,3]": r"seeds: \[0, 1, 2\] -> \[0, 1, 2, 3\]",
+    "decision.minimal_percent=2": "decision.minimal_percent: 0.0 -> 2.0",
+    "variants.planted=[effect=0.4]": r'variants.planted: \["effect=0.3"\] -> \["effect=0.4"\]',
+    "base.head.bias=true": "base.head.bias: false -> true",
+    "metric.protocol=one_step": 'metric.protocol: "pdebench" -> "one_step"',
+    "question=Or not?": 'question: "Does it help\\?" -> "Or not\\?"',
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_definition_in_the_same_folder_is_refused_with_what_differs(tmp_path, change):
+    begin(study(), tmp_path)
+    before = (tmp_path / "study.json").read_bytes()
+    runner = Runner()
+    with pytest.raises(UserError, match=CHANGES[change]) as error:
+        carry_out(changed(study(), change), tmp_path, runner, silent)
+    assert "\n" not in str(error.value)
+    assert runner.ran == []
+    assert (tmp_path / "study.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ({"stepper": "operatr"}, "did you mean 'pdebench / operator / nrmse'"),
+        ({"protocol": "one_stp"}, "did you mean 'one_step / operator / nrmse'"),
+    ],
+)
+def test_a_misspelt_metric_costs_one_cell_not_the_study(tmp_path, metric, message):
+    runner = Runner()
+    with pytest.raises(UserError, match=message):
+        carry_out(study(metric=PrimaryMetric(**metric)), tmp_path, runner, silent)
+    assert runner.ran == ALL[:1]
+    require_metric(tmp_path / "base-seed0", PrimaryMetric())
+
+
+BAD = {
+    "a key that is no setting": ({"variants": {"a": ("head.widht=3",)}}, "did you mean 'width'"),
+    "a group that is no setting": ({"variants": {"a": ("haed.width=3",)}}, "did you mean 'head'"),
+    "a wrong type": ({"variants": {"a": ("head.width=wide",)}}, "setting 'head.width'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_variant_that_cannot_be_made_is_one_line_before_anything_is_written(case):
+    changes, message = BAD[case]
+    with pytest.raises(UserError, match=message) as error:
+        study(**changes)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("variants.same=[head.width=4]", "variant 'same' is the base itself"),
+        ("variants.lucky=[seed=3, head.width=6]", "sets the seed"),
+        ("variants.base=[head.width=6]", "cannot name a variant"),
+        ("variants={'../up': [head.width=6]}", "cannot name a variant"),
+        ("variants={}", "setting 'variants'"),
+        ("seeds=[]", "setting 'seeds'"),
+        ("seeds=[1,1]", "twice"),
+        ("seed=[1,2]", "did you mean 'seeds'"),
+        ("base.head.widht=3", "did you mean 'width'"),
+        ("decision.confidence=95", "less than 1"),
+        ("metric.metric=correlation_time", "smaller_is_better=false"),
+    ],
+)
+def test_a_definition_that_means_nothing_is_one_line(assignment, message):
+    with pytest.raises(UserError, match=message) as error:
+        changed(study(), assignment)
+    assert "\n" not in str(error.value)
+
+
+def test_a_study_that_does_not_say_the_type_of_its_base_is_told_so():
+    with pytest.raises(UserError, match=r"Study\[Run\]"):
+        Study(question="?", base=Toy(), variants={"a": ("effect=0.1",)})
+
+
+def test_the_base_can_be_changed_for_all_variants():
+    wide = changed(study(), "base.head.bias=true")
+    assert all(wide.settings(*cell).head.bias for cell in cells(wide))
+    assert wide.settings("nothing", 1) == Toy.model_validate({"head": {"width": 5, "bias": True}, "seed": 1})
+
+
+def test_seeds_are_ascending_and_the_base_comes_first():
+    design = Design(question="?", variants={"a": ("x=1",)}, seeds=(7, 2))
+    assert list(cells(design)) == [Cell("base", 2), Cell("a", 2), Cell("base", 7), Cell("a", 7)]
+    assert Cell("a", 7).name == "a-seed7"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_damaged_definition_is_one_line(tmp_path, text):
+    (tmp_path / "study.json").write_text(text)
+    with pytest.raises(UserError, match=r"study\.json: damaged"):
+        begin(study(), tmp_path)
+
+
+def test_an_output_that_is_a_file_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="choose another --out"):
+        begin(study(), tmp_path / "file")
+    with pytest.raises(UserError, match="not the folder of a study"):
+        read_definition(tmp_path)

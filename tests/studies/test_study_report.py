@@ -1,0 +1,133 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from toy_study import Toy, finish, study
+from ups.studies.statistics import Interval
+from ups.studies.study import Decision
+from ups.studies.study_folder import read_study
+from ups.studies.study_report import answer, signed, variant_line, write_study_report
+from ups.studies.verdicts import Judgement
+from ups.studies.wording import MINUS
+from ups.types import UserError
+
+
+class Text(HTMLParser):
+    """The words of a page, one space apart, and the tags that are open at its end."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.words, self.open = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in {"meta", "br", "link", "use", "path", "image", "rect"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_data(self, data):
+        self.words += data.split()
+
+    def __str__(self):
+        return " ".join(self.words)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three seeds; a variant that helps, one that does nothing, and one cell on another machine."""
+    folder = tmp_path_factory.mktemp("studies") / "my_study"
+    faulty = {"machine": {"threads": 2}}
+    finish(study(decision=Decision(minimal_percent=2.0)), folder, nothing_seed1=faulty)
+    write_study_report(folder)
+    return folder
+
+
+def test_the_page_says_question_rule_verdicts_and_confounds(folder):
+    text = str(Text((folder / "report.html").read_text()))
+    assert "Does it help?" in text
+    assert re.search(r"planted: better by (2[7-9]|3[0-3]) % ± \d", text)
+    assert re.search(r"nothing: within noise \(.?\d", text)
+    assert "at least 2 %" in text
+    assert "nothing differs from the base in more than it declares: machine.threads." in text
+    assert re.search(r"nothing machine\.threads 1 2 1 ", text)
+    assert "effect 0.0 0.3 declared" in text
+    assert "head.width 4 5 declared" in text
+
+
+def test_both_forms_say_the_same_numbers(folder):
+    page, markdown = str(Text((folder / "report.html").read_text())), (folder / "report.md").read_text()
+    read = read_study(folder)
+    for line in [variant_line(read, runs) for runs in read.variants]:
+        if line.judgement:
+            assert line.judgement.text in page
+            assert line.judgement.text in markdown
+    assert "| nothing | machine.threads | 1 | 2 | 1 |" in markdown
+    assert "![Paired effect of every variant](figures/effects.png)" in markdown
+
+
+def test_the_page_is_one_file_whose_tags_close_and_that_names_nothing_outside(folder):
+    page = (folder / "report.html").read_text()
+    assert "http:" not in page.replace("http://www.w3.org", "")
+    assert "<script" not in page
+    assert not {"html", "main", "table", "section", "figure", "svg"} & set(Text(page).open)
+    assert (folder / "figures" / "effects.png").stat().st_size > 5000
+    for name in re.findall(r'href="([^"#]+)/report.html"', page):
+        assert (folder / name / "run.json").exists(), name
+
+
+def test_a_study_without_confounds_says_so_and_two_seeds_give_no_verdict(tmp_path):
+    finish(study(seeds=(0, 1), variants={"planted": ("effect=0.9",)}), tmp_path)
+    write_study_report(tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "None: the pairs of runs differ in nothing but what is declared." in text
+    assert "- planted: not enough seeds: 2 of at least 3 (+90 %" in text
+    assert "judged one by one" not in text
+
+
+def test_an_undeclared_setting_is_marked_in_the_diff_and_named_as_a_confound(tmp_path):
+    definition = study(variants={"planted": ("effect=0.3",)})
+    settings = definition.settings("planted", 0).model_dump(mode="json") | {"noise": 0.5}
+    finish(definition, tmp_path, planted_seed0={"settings": settings})
+    write_study_report(tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "| planted | noise | 0.02 | 0.5 | not declared |" in text
+    assert "| planted | effect | 0.0 | 0.3 | declared |" in text
+    assert "> planted differs from the base in more than it declares: noise." in text
+
+
+def test_what_the_user_wrote_does_not_become_markup(tmp_path):
+    finish(study(question="Is <b>a|b</b> & c better?", variants={"planted": ("effect=0.3",)}), tmp_path)
+    write_study_report(tmp_path)
+    assert "Is &lt;b&gt;a|b&lt;/b&gt; &amp; c better?" in (tmp_path / "report.html").read_text()
+    assert "<b>a|b" not in (tmp_path / "report.md").read_text()
+
+
+def test_the_chance_of_a_false_verdict_grows_with_the_variants(folder):
+    text = (folder / "report.md").read_text()
+    assert "2 variants are judged one by one" in text
+    assert "9.8 %" in text  # 1 - 0.95^2
+
+
+def test_a_report_of_an_unfinished_study_is_refused(tmp_path):
+    with pytest.raises(UserError, match="not the folder of a study"):
+        write_study_report(tmp_path)
+
+
+def test_a_change_is_written_with_its_sign():
+    assert [signed(value) for value in (0.123, -0.0123, 0.0)] == ["+12 %", f"{MINUS}1.2 %", "0.00 %"]
+    known = Judgement("within noise", "within noise", Interval(0.01, -0.02, 0.04))
+    assert answer(known) == f"within noise (+1.0 %, [{MINUS}2.0 %, +4.0 %])"
+    unknown = Judgement("no verdict", "no verdict: why", Interval(*[float("nan")] * 3))
+    assert answer(unknown) == "no verdict: why"
+
+
+def test_the_base_is_not_judged(folder):
+    read = read_study(folder)
+    line = variant_line(read, read.base)
+    assert (line.judgement, line.diff, line.confounds) == (None, [], [])
+    assert line.error.low < line.error.mean < line.error.high
+    assert read.base_settings == Toy().model_dump(mode="json")

@@ -1,0 +1,20 @@
+"""A study of seconds: another learning rate for the tiny recipe, three seeds."""
+
+from tiny_recipe import tiny
+from ups.config import override
+from ups.pipeline import Run
+from ups.studies.study import Study
+
+
+def rates() -> Study[Run]:
+    """Does a learning rate of nothing train?"""
+    short = ["peers={}", "training.updates=20", "solver_cells=[32]"]
+    return Study[Run](
+        question="Does the tiny operator learn?",
+        base=override(tiny(), short),
+        variants={"still": ("training.learning_rate=1e-9",)},
+    )
+
+
+def untyped() -> Study:
+    return Study(question="Of which type?", base=tiny(), variants={"still": ("training.learning_rate=1e-9",)})
