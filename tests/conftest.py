@@ -23,3 +23,22 @@ def tiny_run(tmp_path_factory, cache):
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     run(tiny(), folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """The folder of pictures of the tiny image run."""
+    from tiny_images import write_pictures
+
+    return write_pictures(tmp_path_factory.mktemp("images") / "pictures")
+
+
+@pytest.fixture(scope="session")
+def tiny_image_run(tmp_path_factory, cache, pictures):
+    """A finished run of the image bench, for reading only."""
+    from tiny_images import tiny
+    from ups.image_bench import run_images
+
+    folder = tmp_path_factory.mktemp("image_runs") / "tiny"
+    run_images(tiny(pictures), folder)
+    return folder

@@ -52,6 +52,18 @@ def test_time_per_frame_is_shared_by_the_batch_and_not_by_a_single_trajectory():
     assert 2.0 / 6 < cost.ms_per_frame < 8.0 / 6
 
 
+def test_an_ensemble_costs_its_members_and_advances_no_more_states_than_fit_the_batch():
+    seen = []
+
+    class Watching(Roll):
+        def advance(self, state, generator=None):
+            seen.append(len(state))
+            return super().advance(state, generator)
+
+    measure_cost(Watching(), advected(num=6), batch_size=4, num_frames=2, num_repeats=1, num_members=2)
+    assert seen == [4] * 3 + [2] * 2  # two trajectories of two members, then one of two
+
+
 def test_peak_memory_sees_what_a_step_takes_for_a_moment_and_forgets_it_afterwards():
     data = advected()
     before, hungry, after = (measure_cost(kind(), data, num_frames=2) for kind in (Roll, Hungry, Roll))

@@ -7,7 +7,8 @@ from known_steppers import FIELDS, Exploding, Noisy, Roll, advected
 
 from ups.evaluation.evaluate import Scored, Skipped, evaluate, forecast, score, score_forecast
 from ups.evaluation.metrics import METRICS, MORE_IS_BETTER
-from ups.evaluation.protocols import FROM_INITIAL, ONE_STEP, PDEBENCH, PROTOCOLS
+from ups.evaluation.protocols import FROM_INITIAL, ONE_STEP, PDEBENCH, PROTOCOLS, ranked_by_crps
+from ups.evaluation.uncertainty import UNCERTAINTY, fair_crps
 from ups.streams import stream
 from ups.types import Fields
 
@@ -190,3 +191,30 @@ def test_one_step_shows_the_truth_before_every_frame(data):
     assert [
         torch.equal(context, data.values[:, start : start + 10]) for start, context in enumerate(seen)
     ] == [True] * 4
+
+
+def test_an_ensemble_ranked_by_crps_has_the_errors_that_its_members_make(data):
+    protocol = ranked_by_crps(PDEBENCH)
+    settings = {"num_members": {"noisy": 3}, "metrics": METRICS | UNCERTAINTY}
+    found = run({"noisy": Noisy(), "exact": Roll()}, data, protocols=(protocol,), **settings)
+    noisy = found["pdebench", "noisy"]
+    expected = fair_crps(noisy.prediction, data.values[:, 10:], FIELDS).mean((1, 2))
+    np.testing.assert_allclose(noisy.errors, expected)
+    exact = found["pdebench", "exact"].rows
+    assert set(exact["metric"]) == METRICS.keys() | UNCERTAINTY.keys() | {"blown_up"}
+    assert all((values(exact, metric) == 0).all() for metric in UNCERTAINTY)
+
+
+def test_members_share_the_batch_in_which_a_forecast_is_scored(data):
+    prediction = forecast(Noisy(), data, PDEBENCH, num_members=4, generator=stream(0, "noise"))
+    sizes = []
+
+    def watch(prediction, truth, fields):
+        sizes.append(prediction.shape[0] * prediction.shape[1])
+        return fair_crps(prediction, truth, fields)
+
+    found = score_forecast(PDEBENCH, "noisy", prediction, data, batch_size=8, metrics={"watch": watch})
+    assert max(sizes) == 8
+    whole = fair_crps(prediction, data.values[:, 10:], FIELDS)
+    np.testing.assert_allclose(values(found.rows, "watch"), whole.flatten())
+    assert sorted(set(found.rows["trajectory"])) == [0, 1, 2, 3, 4, 5]

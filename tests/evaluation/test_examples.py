@@ -4,7 +4,7 @@ import torch
 from known_steppers import Roll, advected
 
 from ups.evaluation.evaluate import forecast
-from ups.evaluation.examples import choose, save_examples
+from ups.evaluation.examples import choose, excerpt, save_examples
 from ups.evaluation.protocols import PDEBENCH
 from ups.evaluation.spectra import power_spectrum
 
@@ -27,7 +27,9 @@ def saved(tmp_path):
     broken[0, 2] = torch.nan
     ensemble = torch.cat([biased, -biased])
     forecasts = {"biased": biased, "broken": broken, "ensemble": ensemble}
-    save_examples(tmp_path / "examples.npz", forecasts, data, np.array([4, 2, 0]))
+    index = np.array([4, 2, 0])
+    excerpts = {name: excerpt(prediction, index) for name, prediction in forecasts.items()}
+    save_examples(tmp_path / "examples.npz", excerpts, data, index)
     assert [path.name for path in tmp_path.iterdir()] == ["examples.npz"]
     with np.load(tmp_path / "examples.npz") as arrays:
         return data, forecasts, dict(arrays)

@@ -3,11 +3,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from known_steppers import Exploding, Roll, advected
+from known_steppers import Exploding, Noisy, Roll, advected
 
 from ups.evaluation.ladder import Rung, error, leading_protocol, match, measure
 from ups.evaluation.protocols import FROM_INITIAL, PDEBENCH
-from ups.evaluation.rows import RowStore, trajectory_scores
+from ups.evaluation.rows import RowStore, query, trajectory_scores
 from ups.models.peers import Persistence
 
 
@@ -44,16 +44,18 @@ def test_the_most_accurate_candidate_is_matched_if_none_is_accurate_enough():
         match([], advected(), PDEBENCH, 0.0)
 
 
-def test_rungs_are_ordered_from_the_trivial_to_ours_and_peers_by_their_error(tmp_path):
+def test_rungs_are_ordered_from_the_trivial_to_ours_and_peers_alone_by_their_error(tmp_path):
     found = climb(
         tmp_path,
+        Rung("known", "ceiling", Roll()),
         Rung("ours", "ours", Roll()),
+        Rung("ours, worse", "ours", Roll(bias=2.0)),
         Rung("good", "peer", Roll(bias=0.01)),
         Rung("bad", "peer", Roll(bias=1.0)),
         Rung("persistence", "trivial", Persistence()),
     )
     names = [rung["name"] for rung in found["ladder"]]
-    assert names == ["persistence", "bad", "good", "ours", "codec ceiling"]
+    assert names == ["persistence", "bad", "good", "ours", "ours, worse", "known", "codec ceiling"]
 
 
 def test_rows_hold_every_rung_and_the_ceiling_with_the_errors_that_they_make(tmp_path):
@@ -85,3 +87,89 @@ def test_the_examples_are_forecasts_of_the_leading_protocol(tmp_path):
         assert torch.equal(torch.from_numpy(arrays["truth"]), data.values[index, 10:])
         worst = arrays["forecast/ours"][2] - arrays["truth"][2]
     np.testing.assert_allclose(worst[:, 0, 0], 0.1 * np.arange(1, 5), rtol=1e-4)
+
+
+ENSEMBLES = (
+    Rung("persistence", "trivial", Persistence()),
+    Rung("ours", "ours", Roll(bias=0.1)),
+    Rung("noisy ours", "ours", Noisy(), num_members=4),
+    Rung("noisy peer", "peer", Noisy(bias=0.1), num_members=3),
+    Rung("ceiling", "ceiling", Noisy(), num_members=4),
+)
+
+
+def test_without_members_nothing_says_crps(tmp_path):
+    found = climb(tmp_path, Rung("ours", "ours", Roll(bias=0.1)))
+    assert not (tmp_path / "ensembles.npz").exists()
+    assert [entry["metric"] for entry in found["protocols"]] == ["nrmse", "relative_l2", "nrmse"]
+    assert all(set(entry) == {"name", "description", "metric"} for entry in found["protocols"])
+    assert all(set(entry) == {"name", "kind"} for entry in found["ladder"])
+    assert not trajectory_scores(tmp_path / "rows.parquet", "pdebench", "fair_crps")
+
+
+def test_with_members_every_rung_has_the_proper_scores_and_protocols_rank_by_them(tmp_path):
+    data = advected(num=12)
+    found = climb(tmp_path, *ENSEMBLES, data=data)
+    assert {entry["metric"] for entry in found["protocols"]} == {"fair_crps"}
+    assert [entry["mean_metric"] for entry in found["protocols"]] == ["nrmse", "relative_l2", "nrmse"]
+    assert all("fair CRPS" in entry["description"] for entry in found["protocols"])
+    names = {rung.name for rung in ENSEMBLES} | {"codec ceiling"}
+    for protocol in ("pdebench", "from_initial", "one_step"):
+        for metric in ("fair_crps", "energy_score", "spread", "squared_error", "nrmse"):
+            scores = trajectory_scores(tmp_path / "rows.parquet", protocol, metric)
+            assert set(scores) == names, (protocol, metric)
+    crps = trajectory_scores(tmp_path / "rows.parquet", "one_step", "fair_crps")
+    np.testing.assert_allclose(crps["ours"], 0.1, rtol=1e-4)  # a point forecast: its absolute error
+    spread = trajectory_scores(tmp_path / "rows.parquet", "one_step", "spread")
+    assert (spread["ours"] == 0).all()
+    assert spread["noisy ours"].mean() == pytest.approx(0.01 * 5 / 4, rel=0.2)  # (M + 1) / M variances
+
+
+def test_a_ceiling_is_scored_and_costed_and_stands_on_top_of_ours_in_their_given_order(tmp_path):
+    found = climb(tmp_path, *ENSEMBLES)
+    assert found["ladder"] == [
+        {"name": "persistence", "kind": "trivial"},
+        {"name": "noisy peer", "kind": "peer", "num_members": 3},
+        {"name": "ours", "kind": "ours"},
+        {"name": "noisy ours", "kind": "ours", "num_members": 4},
+        {"name": "ceiling", "kind": "ceiling", "num_members": 4},
+        {"name": "codec ceiling", "kind": "ceiling"},
+    ]
+    costs = query(tmp_path / "rows.parquet", "select distinct stepper from rows where protocol = 'cost'")
+    assert set(costs["stepper"]) == {rung.name for rung in ENSEMBLES}
+
+
+def test_the_members_shown_are_of_the_median_example(tmp_path):
+    data = advected(num=11)
+    climb(tmp_path, *ENSEMBLES, data=data)
+    with np.load(tmp_path / "ensembles.npz") as file, np.load(tmp_path / "examples.npz") as examples:
+        median = examples["index"][1]
+        assert file["trajectory"] == median
+        np.testing.assert_array_equal(file["truth"], data.values[median, 10:])
+        shown = {name.partition("/")[2] for name in file if name.startswith("members/")}
+        np.testing.assert_allclose(
+            file["members/ceiling"].mean(0), examples["forecast/ceiling"][1], rtol=1e-5
+        )
+    assert shown == {"noisy ours", "noisy peer", "ceiling"}
+
+
+def test_the_error_of_an_ensemble_is_its_crps_with_the_same_noise_at_every_call():
+    data = advected(num=40)
+    found = error(Noisy(), data, FROM_INITIAL, num_members=4)
+    assert found == error(Noisy(), data, FROM_INITIAL, num_members=4)
+    assert found != error(Noisy(), data, FROM_INITIAL, num_members=4, seed=1)
+    # Step k has a spread of 0.1 sqrt(k) around the truth: E|x| - E|x - x'| / 2 = (sqrt(2) - 1) / sqrt(pi) std
+    std = 0.1 * np.sqrt(np.arange(1, 14)).mean()
+    assert found == pytest.approx((math.sqrt(2) - 1) / math.sqrt(math.pi) * std, rel=0.05)
+
+
+def test_an_ensemble_is_forecast_and_charged_with_all_its_members(tmp_path):
+    seen = set()
+
+    class Watching(Noisy):
+        def advance(self, state, generator=None):
+            seen.add(len(state))
+            return super().advance(state, generator)
+
+    climb(tmp_path, Rung("ours", "ours", Roll()), Rung("noisy", "peer", Watching(), num_members=5))
+    assert seen == {30, 5}  # six trajectories at once, and one alone

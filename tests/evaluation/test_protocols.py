@@ -1,6 +1,6 @@
 from known_steppers import Roll
 
-from ups.evaluation.protocols import FROM_INITIAL, ONE_STEP, PDEBENCH, PROTOCOLS, obstacle
+from ups.evaluation.protocols import FROM_INITIAL, ONE_STEP, PDEBENCH, PROTOCOLS, obstacle, ranked_by_crps
 
 
 def test_a_stepper_that_needs_more_context_is_not_scored_and_the_reason_says_why():
@@ -22,3 +22,24 @@ def test_one_step_scores_the_frames_of_pdebench():
 
 def test_names_are_those_that_reports_know():
     assert [protocol.name for protocol in PROTOCOLS] == ["pdebench", "from_initial", "one_step"]
+
+
+def test_the_description_says_what_is_asked_and_what_ranks():
+    assert PDEBENCH.description == (
+        "rollout from 10 true frames; frames 10 and later scored; error relative to each frame's truth"
+    )
+    assert ONE_STEP.description.endswith("one step ahead; no error accumulates")
+
+
+def test_ranked_by_crps_the_question_stays_the_same():
+    for protocol in PROTOCOLS:
+        ranked = ranked_by_crps(protocol)
+        assert ranked.primary == "fair_crps"
+        assert (ranked.name, ranked.num_context, ranked.horizon) == (
+            protocol.name,
+            protocol.num_context,
+            protocol.horizon,
+        )
+        assert ranked.description.startswith(protocol.task)
+        assert "fair CRPS" in ranked.description
+        assert "relative" not in ranked.description

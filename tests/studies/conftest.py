@@ -9,6 +9,8 @@ import duckdb
 import numpy as np
 import pytest
 
+from toy_ensembles import write_ensemble_run
+
 NUM_TRAJECTORIES, NUM_FRAMES, NUM_CELLS, DT = 100, 31, 128, 0.05
 COLUMNS = ("run", "variant", "seed", "protocol", "stepper", "trajectory", "metric", "field", "time", "value")
 LADDER = [
@@ -266,3 +268,9 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def ensemble_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with ensembles, measured; tests that change it work on a copy."""
+    return write_ensemble_run(tmp_path_factory.mktemp("ensembles"))

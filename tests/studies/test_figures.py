@@ -58,6 +58,18 @@ def test_every_rung_has_its_mark_at_cost_and_error():
     assert {text.get_text() for text in axes.texts} == {"FNO", "ours"}
 
 
+def test_a_ceiling_has_a_mark_and_is_not_on_the_front():
+    points = {"trivial": (1.0, 1.0, 0.9, 1.1), "ours": (4.0, 0.2, 0.1, 0.3), "known": (2.0, 0.1, 0.05, 0.2)}
+    styles = rung_styles([Rung("trivial", "trivial"), Rung("ours", "ours"), Rung("known", "ceiling")])
+    steps = {}
+    for ceilings in ((), ("known",)):
+        axes = accuracy_against_cost(points, styles, "nRMSE", ceilings).axes[0]
+        front = next(line for line in axes.lines if line.get_drawstyle() == "steps-post")
+        steps[ceilings] = front.get_xdata().tolist()
+        assert {text.get_text() for text in axes.texts} == set(points)
+    assert steps == {(): [1.0, 2.0], ("known",): [1.0, 4.0]}
+
+
 def test_a_training_loss_is_shown_as_a_fraction_of_the_trivial_one():
     log = [{"update": 5, "loss": 0.5, "trivial": 2.0}, {"update": 6, "loss": None, "trivial": 2.0}]
     update, loss = fraction_of_trivial(log)

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -87,3 +89,21 @@ def test_an_error_near_the_truths_own_is_flagged(say):
     assert "the reference solver, which itself is off by 0.0013" in near.findings[-1]
     far = say(persistence=1.0, operator=0.02, record={"data": data})
     assert not any("truth" in finding for finding in far.findings)
+
+
+def test_ensembles_are_compared_with_every_noise_baseline_their_mean_and_the_perfect_one(ensemble_dir):
+    run = read_run(ensemble_dir)
+    found = headline(run, ladder_table(run, run.questions[0]))
+    assert found.sentence.startswith("Our best rung, student, has a fair CRPS of 0.")
+    assert "times below the best peer, wide noise" in found.sentence
+    assert "ranked by the fair CRPS" in found.basis
+    findings = "\n".join(found.findings)
+    assert re.search(r"^operator: .*, against point peer\.$", findings, re.M)
+    assert re.search(r"^corrector: .*, against operator\.$", findings, re.M)
+    assert re.search(r"^corrector: .*, against wide noise\.$", findings, re.M)
+    assert re.search(
+        r"^corrector, the mean of its 6 members: .* in nRMSE, against operator\.$", findings, re.M
+    )
+    ratio = re.search(r"student has (\S+) \[.*\] times the fair CRPS of perfect ensemble", findings)
+    assert float(ratio[1]) == pytest.approx(1.0, abs=0.1)
+    assert not re.search(r"^perfect ensemble", findings, re.M)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from ups.studies.ladder_table import ladder_table
+from ups.studies.ladder_table import ladder_table, ratio_of
 from ups.studies.run_folder import read_run
+from ups.studies.statistics import Interval
 
 KINDS = ["trivial", "solver", "peer", "peer", "ours", "ours", "ours", "ceiling"]
 NAMES = ["persistence", "solver", "weak peer", "strong peer", "operator", "same", "worse", "codec"]
@@ -88,3 +89,32 @@ def test_what_could_not_be_scored_says_why(make_run, errors):
     run.record["ladder"].append({"name": "late", "kind": "ours"})
     row = ladder_table(run, run.questions[0]).row("late")
     assert (row.scored, row.reason) == (False, "needs 20 frames")
+
+
+def test_a_point_forecast_stands_on_point_forecasts_and_an_ensemble_on_anything(make_run, errors):
+    run = read_run(make_run(errors, KINDS))
+    for name in ("strong peer", "same"):
+        next(entry for entry in run.record["ladder"] if entry["name"] == name)["num_members"] = 4
+    table = ladder_table(run, run.questions[0])
+    assert table.row("operator").below == "weak peer"
+    assert table.row("same").below == "operator"
+    assert table.best("peer") == "strong peer"
+
+
+def test_the_mean_of_the_members_is_judged_by_its_own_metric(ensemble_dir):
+    run = read_run(ensemble_dir)
+    table = ladder_table(run, run.questions[0])
+    nrmse = run.scores("pdebench", "nrmse")
+    row = table.row("corrector")
+    assert (row.below, row.verdict.word) == ("operator", "buys")
+    assert row.mean_error.mean == pytest.approx(nrmse["corrector"].mean())
+    assert row.mean_verdict.skill.mean == pytest.approx(
+        1 - nrmse["corrector"].mean() / nrmse["operator"].mean()
+    )
+    ceiling = table.row("perfect ensemble")
+    assert (ceiling.below, ceiling.verdict, ceiling.mean_verdict, ceiling.skill) == (None, None, None, None)
+    assert ceiling.cost["ms_per_frame"] > 0
+
+
+def test_a_ratio_is_what_the_skill_leaves():
+    assert ratio_of(Interval(0.25, 0.1, 0.4)) == (0.75, 0.6, 0.9)

@@ -43,3 +43,8 @@ def test_a_rung_keeps_its_style_whatever_other_kinds_are_there():
 
 def test_more_rungs_than_colors_and_unknown_kinds_still_have_a_style():
     assert len(rung_styles([Rung(str(i), "peer") for i in range(9)] + [Rung("x", "strange")])) == 10
+
+
+def test_two_ceilings_are_told_apart():
+    styles = rung_styles([Rung("perfect ensemble", "ceiling", 16), Rung("codec ceiling", "ceiling")])
+    assert styles["perfect ensemble"].ink != styles["codec ceiling"].ink

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 
 from ups.studies.ladder_table import ladder_table
@@ -21,3 +23,19 @@ def test_one_scored_frame_has_no_curve(make_run, tmp_path):
         make_plates(run, [ladder_table(run, question) for question in run.questions], tmp_path / "figures")
         == []
     )
+
+
+def test_the_caption_of_training_explains_what_was_logged_and_nothing_else(make_run, tmp_path):
+    def caption(**extra):
+        run = read_run(make_run({"operator": np.ones((6, 1))}, ["ours"]))
+        (run.path / "stages" / "operator").mkdir(parents=True, exist_ok=True)
+        lines = [json.dumps({"update": update, "loss": 0.1, "trivial": 0.2} | extra) for update in range(3)]
+        (run.path / "stages" / "operator" / "log.jsonl").write_text("\n".join(lines))
+        return make_plates(run, [ladder_table(run, run.questions[0])], tmp_path / "figures")[0].caption
+
+    bare = caption()
+    assert "Dashed" not in bare
+    assert "Blue" not in bare
+    assert caption(validation=0.5).endswith("Dashed: the update whose weights are kept.")
+    watched = caption(validation=0.5, train=0.1, held_out=0.1)
+    assert "Blue and orange: the averaged weights on fixed training and held-out windows" in watched

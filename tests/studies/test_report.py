@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ups.studies.ensemble_table import ensemble_table
 from ups.studies.ladder_table import ladder_table
-from ups.studies.report import escape_markdown, flatten, interval_bars, metric_lines, write_report
+from ups.studies.report import interval_bars, metric_lines, write_report
 from ups.studies.run_folder import read_run
 from ups.studies.wording import number
 from ups.types import UserError
@@ -64,6 +65,22 @@ def page(reported):
     return Page((reported / "report.html").read_text())
 
 
+@pytest.fixture(scope="module")
+def uncertain(ensemble_dir, tmp_path_factory):
+    """The report of a run with ensembles, guards and a stage that overfitted."""
+    folder = tmp_path_factory.mktemp("uncertain") / "run"
+    shutil.copytree(ensemble_dir, folder)
+    record = json.loads((folder / "run.json").read_text())
+    stages = {"corrector": {"updates": 70, "stopped_early": True, "overfit": "held-out loss <rises>"}}
+    guards = {
+        "corrector": {"mean skill": 0.711, "structure learned": 0.62},
+        "student": ["as wide as its teacher"],
+    }
+    (folder / "run.json").write_text(json.dumps(record | {"stages": stages, "guards": guards}))
+    write_report(folder)
+    return folder
+
+
 def test_the_page_is_one_well_formed_file_that_loads_nothing(reported, page):
     text = (reported / "report.html").read_text()
     assert len(text) < 3e6
@@ -109,11 +126,13 @@ def test_figures_are_pictures_of_something(reported):
         assert 0.01 < (image < 200).mean() < 0.9
 
 
-def test_links_of_the_markdown_resolve_and_its_tables_are_square(reported):
-    text = (reported / "report.md").read_text()
+@pytest.mark.parametrize(("run", "num_figures"), [("reported", 7), ("uncertain", 11)])
+def test_links_of_the_markdown_resolve_and_its_tables_are_square(run, num_figures, request):
+    folder = request.getfixturevalue(run)
+    text = (folder / "report.md").read_text()
     links = re.findall(r"\]\(([^)]+)\)", text)
-    assert len(links) == 7
-    assert all((reported / link).exists() for link in links)
+    assert len(links) == num_figures
+    assert all((folder / link).exists() for link in links)
     table: list[str] = []
     for line in [*text.splitlines(), ""]:
         if line.startswith("|"):
@@ -122,8 +141,82 @@ def test_links_of_the_markdown_resolve_and_its_tables_are_square(reported):
             assert table[1].startswith("|---")
             assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table}) == 1
             table = []
+
+
+def test_the_markdown_has_the_headline_and_names_a_failed_stage(reported):
+    text = (reported / "report.md").read_text()
     assert "**Our best rung, operator, has an error of" in text
     assert "failed" in text
+    assert "Uncertainty" not in text
+    assert "Guards" not in text
+
+
+def test_ensembles_have_a_section_and_their_mean_a_column(uncertain):
+    text = (uncertain / "report.html").read_text()
+    page = Page(text)
+    assert all(target[1:] in page.anchors for target in page.loads if target.startswith("#"))
+    assert {"uncertainty", "guards"} <= page.anchors
+    lines = [[" ".join(cell.split()) for cell in row] for row in page.cells if row]
+    heads = [line for line in lines if line[0] == "Rung" and len(line) == 9]
+    assert [head[3] for head in heads] == [
+        "nRMSE of the mean",
+        "relative L2 of the mean",
+        "nRMSE of the mean",
+    ]
+    ladder = next(line for line in lines if line[0] == "corrector6 members" and len(line) == 10)
+    assert ladder[3].startswith("buys")
+    assert ladder[3].endswith("operator")
+    assert re.match(r"0\.\d+(buys|harms|within noise)", ladder[4])
+    scores = next(line for line in lines if line[0] == "corrector6 members" and len(line) == 6)
+    assert re.fullmatch(r"0\.\d+\[.*\]\W 1\.\d+ \[.*\]", scores[1])
+    assert "student: fair CRPS within noise of the perfect ensemble&#39;s" in text
+    assert "Rung “perfect" not in text
+    assert "The rung “perfect ensemble” draws from the law that made the data" in text
+
+
+def test_both_forms_hold_the_same_judgment_of_ensembles(uncertain):
+    text, markdown = (uncertain / "report.html").read_text(), (uncertain / "report.md").read_text()
+    text, markdown = text.replace("&lt;", "<"), markdown.replace("&lt;", "<")
+    run = read_run(uncertain)
+    found = ensemble_table(run, ladder_table(run, run.questions[0]))
+    for block in found.blocks:
+        assert f"### {block.title}" in markdown
+        assert f"<h3>{block.title}</h3>" in text
+        for cell in (cell for line in block.lines for cell in line.cells):
+            assert " ".join("; ".join((cell.text, *cell.details)).split()) in markdown
+            assert all(detail in text for detail in cell.details)
+    assert all(f"- {' '.join(verdict.split())}\n" in markdown for verdict in found.verdicts)
+
+
+def test_guards_and_overfitting_are_printed_where_they_were_found(uncertain):
+    text, markdown = (uncertain / "report.html").read_text(), (uncertain / "report.md").read_text()
+    assert "<li>structure learned 0.620</li>" in text
+    assert "- corrector: structure learned 0.620" in markdown
+    assert "- student: as wide as its teacher" in markdown
+    assert "<p>corrector: held-out loss &lt;rises&gt;</p>" in text
+    assert "corrector: held-out loss &lt;rises&gt;" in markdown
+    assert "70<small>stopped early</small>" in text
+    assert "70, stopped early" in markdown
+
+
+def test_figures_show_the_ceiling_beside_the_competitors_and_the_mean_of_an_ensemble(uncertain):
+    text = (uncertain / "report.html").read_text()
+    figures = (part.partition("</figure>")[0] for part in text.split('<figure id="')[1:])
+    plates = {figure.partition('"')[0]: figure for figure in figures}
+    assert "perfect ensemble" in plates["accuracy_cost"]
+    assert "codec ceiling" not in plates["accuracy_cost"]
+    assert "the ceiling left out." in plates["accuracy_cost"]
+    assert "Of an ensemble its mean is shown." in plates["space_time_0"]
+    assert "perfect ensemble" in plates["error_pdebench"]
+    assert {"rank_histograms", "spread_time", "fans_0", "samples_0", "spread_spectra_0"} <= set(plates)
+
+
+def test_spread_has_no_best_rung(ensemble_dir):
+    run = read_run(ensemble_dir)
+    lines = {line.metric: line for line in metric_lines(run, ladder_table(run, run.questions[0]))}
+    assert lines["spread"].best is None
+    assert lines["squared_error"].best is not None
+    assert next(iter(lines)) == "fair_crps"
 
 
 @pytest.mark.parametrize(
@@ -189,18 +282,3 @@ def test_the_best_rung_of_each_metric_follows_its_direction(make_run, run_dir):
     assert error == pytest.approx(scores.std(ddof=1) / 10)
     other = read_run(make_run({"a": np.full((3, 2), 0.5), "b": np.full((3, 2), 0.25)}, ["peer", "ours"]))
     assert metric_lines(other, ladder_table(other, other.questions[0]))[0].best == "b"
-
-
-def test_settings_are_written_as_overrides():
-    tree = {"data": {"kind": "x", "stride": 5}, "windows": [2, 4], "none": None, "empty": {}}
-    assert list(flatten(tree)) == [
-        ("data.kind", "x"),
-        ("data.stride", "5"),
-        ("windows", "[2, 4]"),
-        ("none", "null"),
-        ("empty", "{}"),
-    ]
-
-
-def test_markdown_is_escaped_on_one_line():
-    assert escape_markdown("a|b\nc <d> `e`") == "a\\|b c &lt;d&gt; \\`e\\`"

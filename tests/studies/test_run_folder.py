@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from toy_ensembles import NUM_MEMBERS
 from ups.studies.run_folder import Rung, read_run
 from ups.types import UserError
 
@@ -32,7 +33,7 @@ def test_the_record_says_order_and_ranking_metric(run_dir):
     ]
     run.record["protocols"] = [{"name": "one_step", "metric": "relative_l2", "description": "mine"}]
     fresh = type(run)(run.path, run.record)
-    assert fresh.questions[0] == ("one_step", "mine", "relative_l2")
+    assert fresh.questions[0] == ("one_step", "mine", "relative_l2", "")
 
 
 def test_a_stepper_that_the_ladder_does_not_name_is_kept(make_run):
@@ -68,3 +69,28 @@ def test_a_damaged_record_is_the_users_error(make_run):
     (folder / "run.json").write_text("{")
     with pytest.raises(UserError, match="not valid JSON"):
         read_run(folder)
+
+
+def test_ensembles_have_their_members_their_arrays_and_a_metric_for_their_mean(ensemble_dir):
+    run = read_run(ensemble_dir)
+    assert {rung.name: rung.num_members for rung in run.rungs}["corrector"] == NUM_MEMBERS
+    assert {rung.name: rung.num_members for rung in run.rungs}["operator"] == 1
+    assert [(question.metric, question.mean_metric) for question in run.questions] == [
+        ("fair_crps", "nrmse"),
+        ("fair_crps", "relative_l2"),
+        ("fair_crps", "nrmse"),
+    ]
+    assert run.ensembles["members/corrector"].shape[0] == NUM_MEMBERS
+
+
+def test_a_run_without_ensembles_has_no_metric_of_their_mean(run_dir):
+    run = read_run(run_dir)
+    assert run.ensembles == {}
+    assert {question.mean_metric for question in run.questions} == {""}
+
+
+def test_axes_are_named_by_the_record_and_a_field_that_it_lacks_by_its_number(run_dir, make_run):
+    axis = read_run(run_dir).axis
+    assert (axis.name(0), axis.unit(0), axis.space, axis.time) == ("u", "m/s", "m", "s")
+    bare = read_run(make_run({"a": np.ones((2, 2))}, ["ours"])).axis
+    assert (bare.name(1), bare.unit(1), bare.space) == ("field 1", "", "")

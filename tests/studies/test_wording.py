@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from ups.studies.wording import count, duration, interval, metric_name, number, percent
+from ups.studies.wording import count, duration, in_brackets, interval, metric_name, number, percent
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,13 @@ def test_counts_and_durations_are_in_words():
 
 
 def test_metrics_are_named_as_in_papers():
-    assert [metric_name(x) for x in ("nrmse", "relative_l2", "frmse_high")] == [
+    assert [metric_name(x) for x in ("nrmse", "relative_l2", "frmse_high", "fair_crps")] == [
         "nRMSE",
         "relative L2",
         "fRMSE high",
+        "fair CRPS",
     ]
+
+
+def test_a_unit_stands_in_brackets_and_none_leaves_nothing():
+    assert [in_brackets(unit) for unit in ("m/s", "1", "")] == [" (m/s)", "", ""]

@@ -24,7 +24,7 @@ class Cost(NamedTuple):
     `ms_per_frame` is milliseconds per trajectory and frame in a batch, `ms_per_frame_single` the median for one
     trajectory alone. `peak_memory_mib` is the peak during the batched rollout: of the whole process on a CPU, of the
     allocated memory on a CUDA device, NaN where it cannot be read. `num_parameters` counts trained numbers, 0 for
-    a classical solver.
+    a classical solver. An ensemble is charged as one forecast: its time is that of all members.
     """
 
     ms_per_frame: float
@@ -41,12 +41,12 @@ def measure_cost(
     num_repeats: int = 5,
     num_members: int = 1,
 ) -> Cost:
-    """Measure a rollout of `num_frames` frames over the first `batch_size` trajectories, then alone.
+    """Measure a rollout of `num_frames` frames over the first trajectories, then over one alone.
 
-    A short rollout goes first, so that what is done once (compilation, allocation) is not counted. An ensemble is
-    charged as one forecast: its time is that of all members.
+    At most `batch_size` states (trajectories times members) are advanced at once. A short rollout goes first, so
+    that what is done once (compilation, allocation) is not counted.
     """
-    batch = test.select(slice(0, batch_size))
+    batch = test.select(slice(0, max(1, batch_size // num_members)))
     _seconds(stepper, batch, 1, num_members)
     reset = _reset_peak_memory(test.values.device)
     batched = _seconds(stepper, batch, num_frames, num_members)

@@ -58,6 +58,7 @@ def evaluate(
     num_members: Mapping[str, int] | None = None,
     seed: int = 0,
     progress: Progress = lambda fraction, text: None,
+    metrics: Mapping[str, Metric] = METRICS,
 ) -> Iterator[Scored | Skipped]:
     """Score every stepper under every protocol, one after the other as the caller asks for them.
 
@@ -76,7 +77,7 @@ def evaluate(
         generator = stream(seed, f"evaluate/{protocol.name}/{name}", device=test.values.device)
         members = (num_members or {}).get(name, 1)
         prediction = forecast(ladder[name], test, protocol, batch_size, members, generator)
-        yield score_forecast(protocol, name, prediction, test, batch_size)
+        yield score_forecast(protocol, name, prediction, test, batch_size, metrics)
     progress(1.0, "")
 
 
@@ -105,14 +106,19 @@ def score_forecast(
     prediction: Float[Tensor, "member batch time field *space"],
     test: Trajectory,
     batch_size: int = 64,
+    metrics: Mapping[str, Metric] = METRICS,
 ) -> Scored:
-    """Score a forecast of every frame that the protocol scores, `batch_size` trajectories at once, under a name."""
+    """Score a forecast of every frame that the protocol scores, under a name.
+
+    At most `batch_size` trajectories times members are scored at once.
+    """
+    size = max(1, batch_size // len(prediction))
     times = np.arange(protocol.num_context, test.values.shape[1]) * test.fields.dt
     truth = test.values[:, protocol.num_context :]
     parts = [
-        score(forecast, target, test.fields, times, first_trajectory=place * batch_size)
+        score(forecast, target, test.fields, times, place * size, metrics)
         for place, (forecast, target) in enumerate(
-            zip(prediction.split(batch_size, dim=1), truth.split(batch_size), strict=True)
+            zip(prediction.split(size, dim=1), truth.split(size), strict=True)
         )
     ]
     rows = {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,45 +28,81 @@ def choose(errors: Float[np.ndarray, "trajectory"]) -> Int[np.ndarray, "3"]:
     return order[[round(rank * (len(errors) - 1)) for rank in (0.1, 0.5, 1.0)]]
 
 
+class Excerpt(NamedTuple):
+    """What the report draws of one forecast: a few trajectories, and spectra over the whole test set."""
+
+    forecast: Float[np.ndarray, "example time field cell"]
+    spectrum: Float[np.ndarray, "instant field wavenumber"]
+
+
+def excerpt(
+    prediction: Float[Tensor, "member batch time field cell"], index: Int[np.ndarray, "example"]
+) -> Excerpt:
+    """Return the mean of the members on the trajectories `index`, and the mean spectrum at a few times.
+
+    Spectra are means over members and trajectories. Trajectories that are not finite at a time are left out; NaN if
+    none is left.
+    """
+    frames = _instants(prediction.shape[2])
+    return Excerpt(prediction[:, index].mean(0).cpu().numpy(), _mean_spectrum(prediction[:, :, frames]))
+
+
 def save_examples(
     path: Path,
-    forecasts: Mapping[str, Float[Tensor, "member batch time field cell"]],
+    excerpts: Mapping[str, Excerpt],
     test: Trajectory,
     index: Int[np.ndarray, "example"],
     protocol: Protocol = PDEBENCH,
-    num_spectra: int = 4,
 ) -> None:
     """Write `examples.npz`: forecasts of a few trajectories, and spectra over the whole test set.
 
-    `forecasts` are those of all test trajectories under the protocol, by stepper; `index` names the examples
-    (`choose`). The keys, with T scored frames, K wavenumbers and S = `num_spectra` times spread over them:
+    `excerpts` are those of the forecasts under the protocol, by stepper, of the trajectories `index` (`choose`).
+    The keys, with T scored frames, K wavenumbers and S = 4 times spread over them:
 
     - `x` [cell]: centres of the cells; `time` [T]: physical time; `labels` [3]: "good", "median", "worst";
       `index` [3]: the trajectories' places in the test split.
-    - `truth` and `forecast/<stepper>` [3, T, field, cell]: physical units; of an ensemble its mean, as it is scored.
+    - `truth` and `forecast/<stepper>` [3, T, field, cell]: physical units; of an ensemble its mean.
     - `wavenumber` [K]: cycles per domain; `spectrum_time` [S]: physical time.
     - `spectrum/truth` and `spectrum/<stepper>` [S, field, K]: mean over all test trajectories of the energy in
-      each wavenumber (`power_spectrum`); of an ensemble, the mean of its members' spectra. Trajectories that
-      are not finite at that time are left out; NaN if none is left.
+      each wavenumber (`power_spectrum`); of an ensemble, the mean of its members' spectra.
     """
-    fields, num_cells = test.fields, test.values.shape[-1]
     truth = test.values[:, protocol.num_context :]
-    time = (np.arange(truth.shape[1]) + protocol.num_context) * fields.dt
-    frames = np.linspace(0, len(time) - 1, num_spectra).round().astype(int)
-    spectra = {"truth": truth[None], **forecasts}
+    time = scored_time(test, protocol)
+    shown = excerpt(truth[None], index)
     arrays: dict[str, Any] = {
-        "x": fields.origin[0] + (np.arange(num_cells) + 0.5) * fields.extent[0] / num_cells,
+        "x": centres(test),
         "time": time,
         "labels": np.array(LABELS),
         "index": index,
-        "truth": truth[index].cpu().numpy(),
-        "wavenumber": np.arange(num_cells // 2 + 1),
-        "spectrum_time": time[frames],
-        **{f"forecast/{name}": values[:, index].mean(0).cpu().numpy() for name, values in forecasts.items()},
-        **{f"spectrum/{name}": _mean_spectrum(values[:, :, frames]) for name, values in spectra.items()},
+        "truth": shown.forecast,
+        "wavenumber": np.arange(shown.spectrum.shape[-1]),
+        "spectrum_time": time[_instants(len(time))],
+        **{f"forecast/{name}": found.forecast for name, found in excerpts.items()},
+        "spectrum/truth": shown.spectrum,
+        **{f"spectrum/{name}": found.spectrum for name, found in excerpts.items()},
     }
+    save_arrays(path, arrays)
+
+
+def centres(test: Trajectory) -> Float[np.ndarray, "cell"]:
+    """Return the places of the cells along the first axis."""
+    fields, num_cells = test.fields, test.values.shape[-1]
+    return fields.origin[0] + (np.arange(num_cells) + 0.5) * fields.extent[0] / num_cells
+
+
+def scored_time(test: Trajectory, protocol: Protocol) -> Float[np.ndarray, "time"]:
+    """Return the physical times of the frames that a protocol scores."""
+    return np.arange(protocol.num_context, test.values.shape[1]) * test.fields.dt
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays by name into one compressed file, at once or not at all."""
     with written_whole(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)
+
+
+def _instants(num_frames: int, num: int = 4) -> Int[np.ndarray, "instant"]:
+    return np.linspace(0, num_frames - 1, num).round().astype(int)
 
 
 def _mean_spectrum(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ups.types import Stepper
 
@@ -13,14 +13,20 @@ class Protocol:
 
     `num_context` true frames are shown and every later frame is scored. After `horizon` forecast frames the truth
     is shown again, `num_context` frames of it; None is a rollout to the end of the trajectory. `primary` names the
-    metric that ranks steppers under this protocol.
+    metric that ranks steppers under this protocol, `ranking` says how to read it.
     """
 
     name: str
     num_context: int
     horizon: int | None
     primary: str
-    description: str
+    task: str
+    ranking: str = ""
+
+    @property
+    def description(self) -> str:
+        """What is asked and what ranks, on one line."""
+        return "; ".join(filter(None, (self.task, self.ranking)))
 
 
 PDEBENCH = Protocol(
@@ -28,7 +34,8 @@ PDEBENCH = Protocol(
     num_context=10,
     horizon=None,
     primary="nrmse",
-    description="rollout from 10 true frames; frames 10 and later scored; error relative to each frame's truth",
+    task="rollout from 10 true frames; frames 10 and later scored",
+    ranking="error relative to each frame's truth",
 )
 """PDEBench (arXiv:2210.07182; code since issue #41, which took the context frames out of the score)."""
 
@@ -37,7 +44,8 @@ FROM_INITIAL = Protocol(
     num_context=1,
     horizon=None,
     primary="relative_l2",
-    description="rollout from the initial frame alone; every later frame scored; error relative to the trajectory",
+    task="rollout from the initial frame alone; every later frame scored",
+    ranking="error relative to the trajectory",
 )
 """The task of CALM-PDE, latent neural operators and AROMA: from the initial condition to the whole trajectory."""
 
@@ -46,11 +54,21 @@ ONE_STEP = Protocol(
     num_context=10,
     horizon=1,
     primary="nrmse",
-    description="each frame from 10 on predicted from true frames, one step ahead; no error accumulates",
+    task="each frame from 10 on predicted from true frames, one step ahead; no error accumulates",
 )
 """The same frames as `PDEBENCH`, so that the two differ by the accumulation of errors alone."""
 
 PROTOCOLS = (PDEBENCH, FROM_INITIAL, ONE_STEP)
+
+
+def ranked_by_crps(protocol: Protocol) -> Protocol:
+    """Return the same question, ranked by the fair CRPS.
+
+    It is a proper score, in units of the field: no forecast can gain by stating another distribution than it
+    believes in, and point forecasts and ensembles of any size can stand in one table.
+    """
+    ranking = "ranked by the fair CRPS in units of the field, which of a point forecast is the absolute error"
+    return replace(protocol, primary="fair_crps", ranking=ranking)
 
 
 def obstacle(protocol: Protocol, stepper: Stepper, num_frames: int) -> str:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ups.studies.drawing import label_ends, label_points, log_axis, new_figure, tidy
-from ups.studies.palette import MUTED, TEXT, Style
+from ups.studies.palette import MUTED, RUNG_INKS, TEXT, Style
 from ups.studies.run_folder import Curve
 
 NUM_RESAMPLES = 1000
+WATCHED = (
+    ("train", "training windows", RUNG_INKS[4].light),
+    ("held_out", "held-out windows", RUNG_INKS[8].light),
+)
+KEPT = "weights kept"
 
 
 def band(
@@ -72,11 +78,14 @@ def error_against_time(
 
 
 def accuracy_against_cost(
-    points: Mapping[str, tuple[float, float, float, float]], styles: Mapping[str, Style], metric: str
+    points: Mapping[str, tuple[float, float, float, float]],
+    styles: Mapping[str, Style],
+    metric: str,
+    ceilings: Collection[str] = (),
 ) -> Figure:
     """One mark per rung at (ms per frame, error) with the error's interval; points are (cost, error, low, high).
 
-    The step line joins the rungs that no other rung beats in both.
+    The step line joins the rungs that no other rung beats in both; `ceilings` do not compete.
     """
     figure = new_figure(4.4)
     axes = figure.add_subplot()
@@ -84,7 +93,7 @@ def accuracy_against_cost(
         ink, _, marker, _ = styles[name]
         axes.plot([cost, cost], [low, high], color=ink.light, linewidth=1.4)
         axes.plot(cost, error, marker, color=ink.light, markersize=7)
-    front = pareto_front([(cost, error) for cost, error, _, _ in points.values()])
+    front = pareto_front([(x, y) for name, (x, y, _, _) in points.items() if name not in ceilings])
     axes.step(
         *zip(*front, strict=True), where="post", color=MUTED.light, linewidth=0.9, linestyle=":", zorder=1
     )
@@ -112,7 +121,11 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
 
 
 def training_curves(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
-    """Loss of each stage as a fraction of its trivial predictor's, and its validation score below."""
+    """Loss of each stage as a fraction of its trivial predictor's, and its validation score below.
+
+    Where it was measured, the loss of the averaged weights on training and on held-out windows, the same ones each
+    time, lies over the loss of the updates. A dashed line marks the update that scored best: its weights are kept.
+    """
     stages = {name: log for name, log in logs.items() if series(log, "loss")[0].size}
     validated = any(series(log, "validation")[0].size for log in stages.values())
     num_columns = min(3, len(stages))
@@ -122,19 +135,15 @@ def training_curves(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     grid = figure.add_gridspec(
         num_bands * num_lines, num_columns, height_ratios=[2.2, 1.4][:num_lines] * num_bands
     )
+    named = {}
     for index, (name, log) in enumerate(stages.items()):
         line, column = num_lines * (index // num_columns), index % num_columns
         axes = figure.add_subplot(grid[line, column])
         axes.set_title(name)
-        update, loss = fraction_of_trivial(log)
-        axes.plot(update, loss, color=MUTED.light, linewidth=0.6, alpha=0.45)
-        axes.plot(update, smooth(loss), color=TEXT.light, linewidth=1.5)
-        if series(log, "trivial")[0].size:
-            axes.axhline(1, color=MUTED.light, linewidth=0.9, linestyle=":")
-        log_axis(axes, "y")
-        tidy(axes)
+        _loss_panel(axes, log)
         label = "loss / trivial" if series(log, "trivial")[0].size else "loss (no unit)"
         axes.set_ylabel(label if column == 0 else "")
+        panels = [axes]
         score_update, score = series(log, "validation")
         if score.size:
             below = figure.add_subplot(grid[line + 1, column], sharex=axes)
@@ -142,10 +151,31 @@ def training_curves(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
             below.plot(score_update, score, color=TEXT.light, marker="o", markersize=3, linewidth=1.0)
             log_axis(below, "y")
             tidy(below)
-            below.set_ylabel("validation" if column == 0 else "")
-            axes = below
-        axes.set_xlabel("update")
+            below.set_ylabel("validation")
+            panels.append(below)
+            kept = score_update[score.argmin()]
+            for panel in panels:
+                panel.axvline(kept, color=MUTED.light, linewidth=1.0, linestyle="--", zorder=1, label=KEPT)
+        panels[-1].set_xlabel("update")
+        handles, labels = axes.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    if any(label in named for _, label, _ in WATCHED):
+        figure.legend(named.values(), named.keys(), loc="outside upper right", ncols=len(named))
     return figure
+
+
+def _loss_panel(axes: Axes, log: Sequence[Mapping[str, Any]]) -> None:
+    update, loss = fraction_of_trivial(log)
+    axes.plot(update, loss, color=MUTED.light, linewidth=0.6, alpha=0.45)
+    axes.plot(update, smooth(loss), color=TEXT.light, linewidth=1.5, label="updates")
+    for key, label, color in WATCHED:
+        at, value = series(log, key)
+        if at.size:
+            axes.plot(at, value, color=color, marker="o", markersize=3, linewidth=1.5, label=label)
+    if series(log, "trivial")[0].size:
+        axes.axhline(1, color=MUTED.light, linewidth=0.9, linestyle=":")
+    log_axis(axes, "y")
+    tidy(axes)
 
 
 def series(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ups.studies.ladder_table import LadderRow, LadderTable
+from ups.studies.ladder_table import LadderRow, LadderTable, ratio_of
 from ups.studies.run_folder import RunFolder
 from ups.studies.statistics import Verdict
 from ups.studies.wording import interval, metric_name, number, percent
@@ -78,6 +78,8 @@ def _at(row: LadderRow) -> str:
 def _error(row: LadderRow, table: LadderTable) -> str:
     if row.num_blown_up:
         return f"an infinite mean {metric_name(table.question.metric)} ({_value(row)})"
+    if table.question.mean_metric:
+        return f"a {metric_name(table.question.metric)} of {_value(row)}"
     return f"an error of {_value(row)} {metric_name(table.question.metric)}"
 
 
@@ -104,11 +106,16 @@ def _findings(run: RunFolder, table: LadderTable, row: LadderRow) -> Iterator[st
     for ours in table.of_kind("ours"):
         if ours.below and ours.verdict:
             yield f"{ours.rung.name}: {ours.verdict.text}, against {ours.below}."
+        if ours.rung.num_members > 1:
+            yield from _about_the_ensemble(table, ours)
     for name in filter(None, [table.best("solver")]):
         if name != row.rung.name:
             found = table.compare(row.rung.name, name)
             yield f"{row.rung.name}: {found.text}, against {name}{_speed(table, row.rung.name, name)}."
     for ceiling in table.of_kind("ceiling"):
+        if ceiling.rung.num_members > 1:
+            yield from _about_the_perfect(table, ceiling, row)
+            continue
         share = ceiling.error.mean / row.error.mean
         if 0.005 < share < np.inf:
             yield (
@@ -119,6 +126,28 @@ def _findings(run: RunFolder, table: LadderTable, row: LadderRow) -> Iterator[st
         if other.num_blown_up:
             yield f"{other.rung.name} {_value(other)}."
     yield from _about_the_truth(run, row)
+
+
+def _about_the_ensemble(table: LadderTable, row: LadderRow) -> Iterator[str]:
+    """Compare an ensemble of ours with every ensemble among the peers, and its mean with the rung below."""
+    for peer in table.of_kind("peer"):
+        if peer.rung.num_members > 1 and peer.rung.name != row.below:
+            found = table.compare(row.rung.name, peer.rung.name)
+            yield f"{row.rung.name}: {found.text}, against {peer.rung.name}."
+    if row.mean_verdict:
+        metric = metric_name(table.question.mean_metric)
+        mean = f"the mean of its {row.rung.num_members} members"
+        yield f"{row.rung.name}, {mean}: {row.mean_verdict.text} in {metric}, against {row.below}."
+
+
+def _about_the_perfect(table: LadderTable, ceiling: LadderRow, row: LadderRow) -> Iterator[str]:
+    ratio = ratio_of(table.compare(row.rung.name, ceiling.rung.name).skill)
+    if np.isfinite(ratio.mean):
+        yield (
+            f"{row.rung.name} has {number(ratio.mean)} {interval(ratio.low, ratio.high)} times the "
+            f"{metric_name(table.question.metric)} of {ceiling.rung.name}, which knows the law of the data: no "
+            "forecast can expect less than that has."
+        )
 
 
 def _speed(table: LadderTable, name: str, other: str) -> str:
@@ -132,7 +161,8 @@ def _speed(table: LadderTable, name: str, other: str) -> str:
 def _about_the_truth(run: RunFolder, row: LadderRow) -> Iterator[str]:
     data = run.record.get("data", {})
     floor = data.get("truth_floor")
-    if row.error.mean < max(REFERENCE_FLOOR, 3.0 * (floor or 0.0)):
+    relative = row.mean_error or row.error
+    if relative.mean < max(REFERENCE_FLOOR, 3.0 * (floor or 0.0)):
         size = (
             f", which itself is off by {number(floor, 2)}"
             if floor

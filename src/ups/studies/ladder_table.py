@@ -20,7 +20,8 @@ class LadderRow:
     """One rung under one protocol; `error` is NaN where it was not scored, and `reason` then says why.
 
     `below` names the rung that `verdict` compares with. `skill` is 1 - error / error of persistence. `num_blown_up`
-    counts the trajectories with an infinite error; the mean is then infinite too, the median may not be.
+    counts the trajectories with an infinite error; the mean is then infinite too, the median may not be. `mean_error`
+    and `mean_verdict` are of the question's `mean_metric`, where it has one: what the mean of the members is worth.
     """
 
     rung: Rung
@@ -31,6 +32,8 @@ class LadderRow:
     below: str | None = None
     verdict: Verdict | None = None
     skill: Interval | None = None
+    mean_error: Interval | None = None
+    mean_verdict: Verdict | None = None
     cost: dict[str, float] = field(default_factory=dict)
     reason: str = ""
 
@@ -71,14 +74,15 @@ def ladder_table(run: RunFolder, question: Question) -> LadderTable:
 
     The rung below one of ours is our previous one, and the best peer for the first of them; a peer stands on the best
     solver and a solver on the best trivial baseline. Where a kind is missing, the next lower one takes its place.
-    A ceiling stands on nothing.
+    A point forecast stands on point forecasts only. A ceiling stands on nothing.
     """
     scores = run.scores(question.name, question.metric)
+    of_mean = run.scores(question.name, question.mean_metric) if question.mean_metric else {}
     reasons = run.record.get("not_scored", {}).get(question.name, {})
     rows = []
     for rung in run.rungs:
         if rung.name in scores:
-            rows.append(_scored(run, rung, scores))
+            rows.append(_scored(run, rung, scores, of_mean))
         elif rung.kind != "ceiling" or rung.name in reasons:
             rows.append(
                 LadderRow(rung, cost=run.costs.get(rung.name, {}), reason=reasons.get(rung.name, "no rows"))
@@ -92,21 +96,27 @@ def best(rungs: tuple[Rung, ...], scores: Scores, kind: str) -> str | None:
     return min(names, key=lambda name: (scores[name].mean(), np.median(scores[name])), default=None)
 
 
+def ratio_of(skill: Interval) -> Interval:
+    """Return error / error of the other, given the skill that `Verdict` and `paired_bootstrap` state."""
+    return Interval(1.0 - skill.mean, 1.0 - skill.high, 1.0 - skill.low)
+
+
 def rung_below(rung: Rung, rungs: tuple[Rung, ...], scores: Scores) -> str | None:
     """Return the rung that one is judged against; see `ladder_table`."""
     if rung.kind not in ORDER:
         return None
+    comparable = tuple(other for other in rungs if other.num_members == 1 or rung.num_members > 1)
     ours = [
         other.name for other in rungs[: rungs.index(rung)] if other.kind == "ours" and other.name in scores
     ]
     if rung.kind == "ours" and ours:
         return ours[-1]
     lower = reversed(ORDER[: ORDER.index(rung.kind)])
-    return next((name for kind in lower if (name := best(rungs, scores, kind))), None)
+    return next((name for kind in lower if (name := best(comparable, scores, kind))), None)
 
 
-def _scored(run: RunFolder, rung: Rung, scores: Scores) -> LadderRow:
-    score = scores[rung.name]
+def _scored(run: RunFolder, rung: Rung, scores: Scores, of_mean: Scores) -> LadderRow:
+    score, of_my_mean = scores[rung.name], of_mean.get(rung.name)
     below = rung_below(rung, run.rungs, scores)
     compared = "persistence" in scores and rung.name != "persistence" and rung.kind != "ceiling"
     return LadderRow(
@@ -118,5 +128,7 @@ def _scored(run: RunFolder, rung: Rung, scores: Scores) -> LadderRow:
         below=below,
         verdict=verdict(score, scores[below]) if below else None,
         skill=verdict(score, scores["persistence"]).skill if compared else None,
+        mean_error=None if of_my_mean is None else bootstrap_mean(of_my_mean),
+        mean_verdict=verdict(of_my_mean, of_mean[below]) if of_my_mean is not None and below else None,
         cost=run.costs.get(rung.name, {}),
     )

@@ -37,7 +37,7 @@ _HUES = {
     "solver": [("#4b3f36", "#d6c7b8"), ("#7d6a5a", "#a8988a")],
     "peer": [("#0072b2", "#5cb5f2"), ("#009e73", "#38d0a3"), ("#57a9dc", "#a9d9f9"), ("#4350a8", "#9aa6f5")],
     "ours": [("#d55e00", "#ff8a3d"), ("#b03a78", "#ee8fc0"), ("#b58900", "#ecc94b"), ("#6d35a8", "#bd9bf7")],
-    "ceiling": [("#6f7d3c", "#bccb82")],
+    "ceiling": [("#6f7d3c", "#bccb82"), ("#a3ad6b", "#8d9860")],
     "": [("#5a6b7a", "#a3b5c6"), ("#7a5a6b", "#c6a3b5")],
 }
 _DASHES = {"trivial": [":"], "solver": ["-."], "peer": ["--"], "ceiling": [":"], "": ["--"]}
@@ -61,11 +61,11 @@ def rung_styles(rungs: Sequence[Rung]) -> dict[str, Style]:
     """Return the style of every rung by name; it depends on its kind and its place among that kind."""
     seen: Counter[str] = Counter()
     styles = {}
-    for name, kind in rungs:
-        kind = kind if kind in _HUES else ""
+    for rung in rungs:
+        kind = rung.kind if rung.kind in _HUES else ""
         inks = [ink for ink in RUNG_INKS if ink.name.startswith(f"{kind or 'other'}-")]
         ink = inks[seen[kind] % len(inks)]
         dash = _DASHES[kind][seen[kind] % len(_DASHES[kind])]
-        styles[name] = Style(ink, dash, _MARKERS[kind], 2.2 if kind == "ours" else 1.5)
+        styles[rung.name] = Style(ink, dash, _MARKERS[kind], 2.2 if kind == "ours" else 1.5)
         seen[kind] += 1
     return styles

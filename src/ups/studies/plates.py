@@ -10,15 +10,21 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ups.studies.drawing import look, to_png, to_svg
+from ups.studies.ensemble_plates import ensemble_figures
 from ups.studies.field_figures import space_time, spectra
 from ups.studies.figures import accuracy_against_cost, error_against_time, training_curves
 from ups.studies.headline import leader
 from ups.studies.ladder_table import LadderTable
 from ups.studies.palette import Style, rung_styles
 from ups.studies.run_folder import RunFolder
-from ups.studies.wording import metric_name
+from ups.studies.wording import in_brackets, metric_name
 
 MOST_FIELDS = 3  # images of more fields than this would fill the page
+WATCHED = (
+    " Blue and orange: the averaged weights on fixed training and held-out windows of the last phase's length; "
+    "held-out rising while training falls is overfitting."
+)
+KEPT = " Dashed: the update whose weights are kept."
 
 
 class Plate(NamedTuple):
@@ -29,15 +35,6 @@ class Plate(NamedTuple):
     title: str
     caption: str
     svg: str
-
-
-class Axis(NamedTuple):
-    """What the axes are called; a unit is "" where the numbers have none."""
-
-    fields: tuple[str, ...]
-    units: tuple[str, ...]
-    space: str
-    time: str
 
 
 def make_plates(run: RunFolder, tables: Sequence[LadderTable], folder: Path) -> list[Plate]:
@@ -55,27 +52,31 @@ def make_plates(run: RunFolder, tables: Sequence[LadderTable], folder: Path) -> 
 def _figures(
     run: RunFolder, tables: Sequence[LadderTable], styles: dict[str, Style]
 ) -> Iterator[tuple[str, str, str, str, Figure]]:
-    axis = _axis(run)
     for table in tables:
-        yield from _error_figure(run, table, styles, axis)
+        yield from _error_figure(run, table, styles)
+    if run.ensembles:
+        yield from ensemble_figures(run, tables[0], styles)
     if run.examples and run.examples["truth"].ndim == 4:
-        yield from _field_figures(run, tables[0], styles, axis)
+        yield from _field_figures(run, tables[0], styles)
     for table in tables[:1]:
         yield from _cost_figure(table, styles)
-    if any("loss" in row for log in run.logs.values() for row in log):
+    logged = {key for log in run.logs.values() for row in log for key in row}
+    if "loss" in logged:
         yield (
             "training",
             "training",
             "Training of each stage",
             "Above: the loss as a fraction of the loss of a trivial predictor (dotted line at 1, which a stage "
             "that learns nothing keeps); gray is every logged update, dark the running median. Below, where it was "
-            "measured: the score on the validation split that picks the weights. Lower is better in both.",
+            "measured: the score on the validation split that picks the weights. Lower is better in both."
+            + (WATCHED if "held_out" in logged else "")
+            + (KEPT if "validation" in logged else ""),
             training_curves(run.logs),
         )
 
 
 def _error_figure(
-    run: RunFolder, table: LadderTable, styles: dict[str, Style], axis: Axis
+    run: RunFolder, table: LadderTable, styles: dict[str, Style]
 ) -> Iterator[tuple[str, str, str, str, Figure]]:
     question = table.question
     metric = question.metric if run.measured[question.name, question.metric] else "nrmse"
@@ -94,28 +95,32 @@ def _error_figure(
             f"Mean {metric_name(metric)} of each frame over the test trajectories; the band around ours is "
             "its 95 % interval. A line that rises steadily accumulates error; on the logarithmic axis, parallel lines "
             "differ by a constant factor.",
-            error_against_time(curves, styles, ours, metric_name(metric), _unit(axis.time), floor),
+            error_against_time(curves, styles, ours, metric_name(metric), in_brackets(run.axis.time), floor),
         )
 
 
 def _field_figures(
-    run: RunFolder, table: LadderTable, styles: dict[str, Style], axis: Axis
+    run: RunFolder, table: LadderTable, styles: dict[str, Style]
 ) -> Iterator[tuple[str, str, str, str, Figure]]:
-    examples = run.examples
+    examples, axis = run.examples, run.axis
     first = leader(table)
     wanted = [table.best("peer") or table.best("solver"), first.rung.name if first else None]
     shown = [name for name in dict.fromkeys(filter(None, wanted)) if f"forecast/{name}" in examples]
     num_fields = examples["truth"].shape[2]
-    names = (*axis.fields, *(f"field {index}" for index in range(len(axis.fields), num_fields)))
-    units = axis.units + ("",) * (num_fields - len(axis.units))
+    has_members = any(row.rung.num_members > 1 for row in table.rows if row.rung.name in shown)
     for field in range(min(num_fields, MOST_FIELDS)):
-        labels = (f"{names[field]}{_unit(units[field])}", f"x{_unit(axis.space)}", f"t{_unit(axis.time)}")
+        labels = (
+            f"{axis.name(field)}{in_brackets(axis.unit(field))}",
+            f"x{in_brackets(axis.space)}",
+            f"t{in_brackets(axis.time)}",
+        )
         yield (
             "fields",
             f"space_time_{field}",
-            f"Truth, forecast and error of {names[field]} in space and time",
+            f"Truth, forecast and error of {axis.name(field)} in space and time",
             "A good, the median and the worst test trajectory"
             + (f", forecast by {' and by '.join(shown)}. " if shown else ". ")
+            + ("Of an ensemble its mean is shown. " if has_members else "")
             + "Time runs upwards. Each row has one color scale for all values and one, centered on zero, for all "
             "errors, so that errors of a row can be compared by eye; white is exact. In brackets: the relative L2 "
             "error of what is shown.",
@@ -123,18 +128,19 @@ def _field_figures(
         )
     if "spectrum/truth" in examples:
         for field in range(min(num_fields, MOST_FIELDS)):
-            square = f"({units[field]})²" if units[field] not in ("", "1") else ""
+            square = f"({axis.unit(field)})²" if axis.unit(field) not in ("", "1") else ""
             labels = (
-                f"energy of {names[field]}{_unit(square)}",
+                f"energy of {axis.name(field)}{in_brackets(square)}",
                 "k (cycles per domain)",
                 f" {axis.time}" if axis.time else "",
             )
             yield (
                 "spectra",
                 f"spectra_{field}",
-                f"Energy spectra of {names[field]}",
+                f"Energy spectra of {axis.name(field)}",
                 "Energy per wavenumber at several times; the broad gray line is the truth. A rung that falls "
-                "below it at high k smooths the solution, one that rises above it adds grid-scale noise.",
+                "below it at high k smooths the solution, one that rises above it adds grid-scale noise."
+                + (" Of an ensemble: the mean energy of its members." if run.ensembles else ""),
                 spectra(examples, styles, field, labels),
             )
 
@@ -147,30 +153,17 @@ def _cost_figure(table: LadderTable, styles: dict[str, Style]) -> Iterator[tuple
             max(row.error.low, row.error.mean / 100),
             row.error.high,
         )
-        for row in table.of_kind("trivial", "solver", "peer", "ours", "")
+        for row in table.of_kind("trivial", "solver", "peer", "ours", "", "ceiling")
         if row.cost.get("ms_per_frame", 0.0) > 0 and 0 < row.error.mean < np.inf
     }
-    if points:
+    ceilings = {row.rung.name for row in table.of_kind("ceiling")}
+    if points.keys() - ceilings:
         yield (
             "cost",
             "accuracy_cost",
             f"Accuracy against cost, protocol {table.question.name}",
             "Each mark is one rung: lower is more accurate, further left is faster; the bar is the 95 % "
-            "interval of the error. The dotted steps join the rungs that no other rung beats in both.",
-            accuracy_against_cost(points, styles, metric_name(table.question.metric)),
+            "interval of the error. The dotted steps join the rungs that no other rung beats in both"
+            + (", the ceiling left out." if points.keys() & ceilings else "."),
+            accuracy_against_cost(points, styles, metric_name(table.question.metric), ceilings),
         )
-
-
-def _axis(run: RunFolder) -> Axis:
-    data = run.record.get("data", {})
-    fields = data.get("fields", data)
-    return Axis(
-        tuple(fields.get("names", ())),
-        tuple(fields.get("units", ())),
-        data.get("space_unit", ""),
-        data.get("time_unit", ""),
-    )
-
-
-def _unit(unit: str) -> str:
-    return f" ({unit})" if unit not in ("", "1") else ""

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
 
 from ups.evaluation.metrics import MORE_IS_BETTER
-from ups.files import written_whole
-from ups.studies import wording
+from ups.studies.ensemble_table import ensemble_table
 from ups.studies.headline import headline
 from ups.studies.ladder_table import LadderTable, ladder_table
-from ups.studies.palette import INKS, rung_styles
+from ups.studies.page import flatten, write_page
+from ups.studies.palette import rung_styles
 from ups.studies.plates import make_plates
 from ups.studies.run_folder import RunFolder, read_run
+from ups.studies.wording import number
 from ups.types import UserError
 
 GROUPS = {
@@ -29,6 +27,9 @@ GROUPS = {
     "": "Others",
     "ceiling": "Ceiling",
 }
+
+UNRANKED = frozenset({"spread"})
+"""Metrics of which neither more nor less is better."""
 
 
 class MetricLine(NamedTuple):
@@ -67,15 +68,13 @@ def write_report(run_dir: Path) -> None:
         "groups": GROUPS,
         "bars": {table.question.name: interval_bars(table) for table in tables},
         "metrics": {table.question.name: metric_lines(run, table) for table in tables},
+        "ensembles": ensemble_table(run, tables[0]),
+        "guards": guards(run.record),
         "plates": make_plates(run, tables, run_dir / "figures"),
         "styles": rung_styles(run.rungs),
-        "inks": INKS,
         "provenance": list(provenance(run.record)),
     }
-    for name, environment in (("report.html", _html()), ("report.md", _markdown())):
-        text = environment.get_template(f"{name}.jinja").render(content)
-        with written_whole(run_dir / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_page(run_dir, "report", content)
 
 
 def interval_bars(table: LadderTable) -> dict[str, Bar]:
@@ -109,7 +108,7 @@ def metric_lines(run: RunFolder, table: LadderTable) -> list[MetricLine]:
         values = {rung.name: _mean_and_error(scores[rung.name]) for rung in run.rungs if rung.name in scores}
         sign = -1.0 if name in MORE_IS_BETTER else 1.0
         ranked = sorted((sign * mean, rung) for rung, (mean, _) in values.items() if rung not in ceilings)
-        told_apart = len(ranked) > 1 and ranked[0][0] < ranked[1][0]
+        told_apart = name not in UNRANKED and len(ranked) > 1 and ranked[0][0] < ranked[1][0]
         lines.append(
             MetricLine(
                 name,
@@ -120,6 +119,16 @@ def metric_lines(run: RunFolder, table: LadderTable) -> list[MetricLine]:
             )
         )
     return lines
+
+
+def guards(record: dict[str, Any]) -> dict[str, list[str]]:
+    """Return what each stage had to show beside its loss, as sentences; numbers stand behind their names."""
+    return {
+        stage: [f"{name} {number(value)}" for name, value in found.items()]
+        if isinstance(found, dict)
+        else found
+        for stage, found in record.get("guards", {}).items()
+    }
 
 
 def provenance(record: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
@@ -139,46 +148,9 @@ def provenance(record: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, st
         yield "Run", rest
 
 
-def flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the leaves of nested mappings as (key.path, value), written so that `key.path=value` sets them again."""
-    if isinstance(tree, dict) and tree:
-        for key, value in tree.items():
-            yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, tree if isinstance(tree, str) else json.dumps(tree, ensure_ascii=False)
-
-
-def escape_markdown(value: Any) -> Any:
-    """Return a value as text that Markdown shows as it is, on one line; `Markup` passes."""
-    if isinstance(value, Markup):
-        return value
-    text = " ".join(str(value).split())
-    for character in "\\`*|":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("](", "]\\(")
-
-
 def _mean_and_error(score: np.ndarray) -> tuple[float, float]:
     per_trajectory = score.mean(0)
     num = len(per_trajectory)
     if num < 2 or not np.isfinite(per_trajectory).all():
         return float(per_trajectory.mean()), np.nan
     return float(per_trajectory.mean()), float(per_trajectory.std(ddof=1) / np.sqrt(num))
-
-
-def _html() -> Environment:
-    return _environment(autoescape=True)
-
-
-def _markdown() -> Environment:
-    return _environment(finalize=escape_markdown)
-
-
-def _environment(**options: Any) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("ups.studies", "."), trim_blocks=True, lstrip_blocks=True, **options
-    )
-    for word in ("number", "interval", "percent", "count", "duration", "metric_name"):
-        environment.filters[word] = getattr(wording, word)
-    environment.filters["trusted"] = Markup  # for what is made here: SVG, and the output of macros
-    return environment

@@ -1,4 +1,4 @@
-"""A finished run read back from its folder: run.json, rows.parquet, examples.npz and the logs of its stages."""
+"""A finished run read back from its folder: run.json, rows.parquet, the arrays to draw, and the logs of its stages."""
 
 from __future__ import annotations
 
@@ -19,18 +19,43 @@ Log = list[dict[str, Any]]
 
 
 class Rung(NamedTuple):
-    """One stepper of the ladder; `kind` is trivial, solver, peer, ours, ceiling, or "" where none was stated."""
+    """One stepper of the ladder; `kind` is trivial, solver, peer, ours, ceiling, or "" where none was stated.
+
+    `num_members` is the size of its ensembles, 1 for a point forecast.
+    """
 
     name: str
     kind: str
+    num_members: int = 1
 
 
 class Question(NamedTuple):
-    """A protocol as the report needs it; `metric` is the one that ranks the rungs."""
+    """A protocol as the report needs it; `metric` is the one that ranks the rungs.
+
+    `mean_metric` is that of the mean of the members, where the ranking metric judges all of them; else "".
+    """
 
     name: str
     description: str
     metric: str
+    mean_metric: str = ""
+
+
+class Axis(NamedTuple):
+    """What the axes of figures are called; a unit is "" where the numbers have none."""
+
+    fields: tuple[str, ...]
+    units: tuple[str, ...]
+    space: str
+    time: str
+
+    def name(self, field: int) -> str:
+        """Return the name of a field."""
+        return self.fields[field] if field < len(self.fields) else f"field {field}"
+
+    def unit(self, field: int) -> str:
+        """Return the unit of a field."""
+        return self.units[field] if field < len(self.units) else ""
 
 
 class Curve(NamedTuple):
@@ -86,7 +111,10 @@ class RunFolder:
     @cached_property
     def rungs(self) -> tuple[Rung, ...]:
         """The ladder from low to high, then steppers that have scores but were not named in it."""
-        stated = [Rung(rung["name"], rung.get("kind", "")) for rung in self.record.get("ladder", [])]
+        stated = [
+            Rung(rung["name"], rung.get("kind", ""), rung.get("num_members", 1))
+            for rung in self.record.get("ladder", [])
+        ]
         found = query(
             self.rows, "select distinct stepper from rows where protocol != 'cost' order by stepper"
         )
@@ -104,7 +132,10 @@ class RunFolder:
             for entry in self.record.get("protocols", [])
         ]
         stated = {entry["name"]: entry for entry in entries}
-        known = {protocol.name: vars(protocol) for protocol in PROTOCOLS}
+        known = {
+            protocol.name: {"description": protocol.description, "primary": protocol.primary}
+            for protocol in PROTOCOLS
+        }
         metrics: dict[str, list[str]] = {}
         for protocol, metric in self.measured:
             metrics.setdefault(protocol, []).append(metric)
@@ -114,7 +145,15 @@ class RunFolder:
             if name in metrics:
                 preferred = [entry.get("metric"), entry.get("primary"), "nrmse", *metrics[name]]
                 metric = next(metric for metric in preferred if metric in metrics[name])
-                questions.append(Question(name, entry.get("description", ""), metric))
+                mean_metric = entry.get("mean_metric", "")
+                questions.append(
+                    Question(
+                        name,
+                        entry.get("description", ""),
+                        metric,
+                        mean_metric if mean_metric in metrics[name] else "",
+                    )
+                )
         return tuple(questions)
 
     @cached_property
@@ -129,13 +168,26 @@ class RunFolder:
         }
 
     @cached_property
+    def axis(self) -> Axis:
+        """The names and units of the data."""
+        data = self.record.get("data", {})
+        fields = data.get("fields", data)
+        return Axis(
+            tuple(fields.get("names", ())),
+            tuple(fields.get("units", ())),
+            data.get("space_unit", ""),
+            data.get("time_unit", ""),
+        )
+
+    @cached_property
     def examples(self) -> dict[str, np.ndarray]:
         """The arrays of examples.npz; empty if the run kept none."""
-        path = self.path / "examples.npz"
-        if not path.exists():
-            return {}
-        with np.load(path) as arrays:
-            return dict(arrays)
+        return self._arrays("examples.npz")
+
+    @cached_property
+    def ensembles(self) -> dict[str, np.ndarray]:
+        """The arrays of ensembles.npz; empty if no rung has members."""
+        return self._arrays("ensembles.npz")
 
     def scores(self, protocol: str, metric: str) -> dict[str, Float[np.ndarray, "seed trajectory"]]:
         """Return a metric of every rung per seed and test trajectory, the mean over frames and fields."""
@@ -156,6 +208,13 @@ class RunFolder:
                 time = np.unique(found["time"][mine])
                 curves[rung.name] = Curve(time, found["value"][mine].reshape(-1, len(time)))
         return curves
+
+    def _arrays(self, name: str) -> dict[str, np.ndarray]:
+        path = self.path / name
+        if not path.exists():
+            return {}
+        with np.load(path) as arrays:
+            return dict(arrays)
 
 
 def read_run(run_dir: Path) -> RunFolder:

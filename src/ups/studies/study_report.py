@@ -10,11 +10,12 @@ from typing import NamedTuple
 from ups.studies.confounds import Confound, Difference, confounds, is_declared, settings_diff
 from ups.studies.drawing import look, to_png, to_svg
 from ups.studies.page import flatten, write_page
+from ups.studies.probe_table import describe_weights, probe_table
 from ups.studies.statistics import Interval, bootstrap_mean
 from ups.studies.study_figures import Effect, paired_effects
 from ups.studies.study_folder import StudyFolder, VariantRuns, read_study
 from ups.studies.verdicts import Judgement, effect_by_seed, judge, rule
-from ups.studies.wording import percent
+from ups.studies.wording import percent, signed
 
 TITLE = "Paired effect of every variant"
 CAPTION = (
@@ -49,6 +50,7 @@ def write_study_report(folder: Path) -> None:
         "design": study.design,
         "rule": rule(study.design.decision),
         "lines": lines,
+        "probes": probe_table(study),
         "answers": [f"{line.runs.name}: {answer(line.judgement)}" for line in lines if line.judgement],
         "remarks": list(remarks(study, lines)),
         "title": TITLE,
@@ -60,7 +62,9 @@ def write_study_report(folder: Path) -> None:
             "Machine": list(flatten(study.base.records[0].get("machine", {}))),
         },
     }
-    write_page(folder, "study_report", content, {"signed": signed, "written": written})
+    write_page(
+        folder, "study_report", content, {"signed": signed, "written": written, "weights": describe_weights}
+    )
 
 
 def variant_line(study: StudyFolder, runs: VariantRuns) -> VariantLine:
@@ -121,11 +125,6 @@ def draw(study: StudyFolder, lines: list[VariantLine], path: Path) -> str:
         figure = paired_effects(effects, design.seeds, design.decision.minimal_percent)
         to_png(figure, path)
         return to_svg(figure, f"{TITLE}. {CAPTION}")
-
-
-def signed(fraction: float) -> str:
-    """Write a change in per cent with its sign."""
-    return f"+{percent(fraction)}" if fraction > 0.0 else percent(fraction)
 
 
 def signed_interval(effect: Interval) -> str:

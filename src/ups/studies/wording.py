@@ -35,6 +35,11 @@ def percent(fraction: float) -> str:
     return f"{value:.{decimals}f} %".replace("-", MINUS)
 
 
+def signed(fraction: float) -> str:
+    """Write a change in per cent with its sign."""
+    return f"+{percent(fraction)}" if fraction > 0.0 else percent(fraction)
+
+
 def count(value: float | int) -> str:
     """Write a count with its thousands: 179 k, 1.25 M."""
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
@@ -53,9 +58,16 @@ def duration(seconds: float | int) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def in_brackets(unit: str) -> str:
+    """Write a unit behind the name of an axis; nothing where there is none."""
+    return f" ({unit})" if unit not in ("", "1") else ""
+
+
 def metric_name(metric: str) -> str:
-    """Write the name of a metric as papers do: nRMSE, relative L2, correlation time."""
+    """Write the name of a metric as papers do: nRMSE, relative L2, fair CRPS, correlation time."""
     return " ".join(_PARTS.get(part, part) for part in metric.split("_"))
 
 
-_PARTS = {"l2": "L2"} | {f"{letter}rmse": f"{letter}RMSE" for letter in ("", "n", "v", "c", "b", "f")}
+_PARTS = {"l2": "L2", "crps": "CRPS"} | {
+    f"{letter}rmse": f"{letter}RMSE" for letter in ("", "n", "v", "c", "b", "f")
+}
