@@ -11,6 +11,7 @@ A state with s = t stays where it is, so frames of one sample may move at differ
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -180,6 +181,31 @@ class Jump(nn.Module):
     def forward(self, x_t: Tensor, t: Tensor, s: Tensor, *condition: Any) -> Tensor:
         """Return x_s."""
         return move(self.process, x_t, self.x0(x_t, t, s, *condition), t, s)
+
+    def given(self, *condition: Any) -> GivenJump:
+        """Return the flow map for one condition."""
+        return GivenJump(self, condition)
+
+
+@dataclass(frozen=True)
+class GivenJump:
+    """A learned flow map whose condition is fixed: (x_t, t, s) -> x_s."""
+
+    jump: Jump
+    condition: tuple[Any, ...]
+
+    @property
+    def process(self) -> NoiseProcess:
+        """The noise process of `t` and `s`."""
+        return self.jump.process
+
+    def x0(self, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """Return the constant estimate of the data with which `move` lands on x_s."""
+        return self.jump.x0(x_t, t, s, *self.condition)
+
+    def __call__(self, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """Return x_s."""
+        return self.jump(x_t, t, s, *self.condition)
 
 
 @runtime_checkable

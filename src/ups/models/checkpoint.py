@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
+from pydantic import ConfigDict
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -33,6 +34,15 @@ class Record(Settings):
     """Digest of that file."""
     model: dict[str, Any]
     """The model's manifest."""
+
+
+class Described(Settings):
+    """What every manifest says, whatever else it holds."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    kind: str
+    """What the model is."""
 
 
 @runtime_checkable

@@ -109,9 +109,14 @@ def load(run_dir: Path | str) -> Emulator:
     if not (folder / MANIFEST).exists():
         raise UserError(f"{run_dir}: no emulator here (looked for stages/emulator/{MANIFEST})")
     manifest, tensors = read(folder, EmulatorManifest)
+    return restore(emulator_from(manifest), tensors, folder)
+
+
+def emulator_from(manifest: EmulatorManifest) -> Emulator:
+    """Return the emulator that a manifest describes, its numbers still to be restored."""
     fields, num_cells = manifest.fields, manifest.num_cells
     generator = torch.Generator()  # its numbers are replaced by the saved ones
     codec = manifest.codec.build(fields, num_cells, generator)
     operator = manifest.operator.build(codec, fields, num_cells, generator)
     normalizer = Normalizer(len(fields.names), len(fields.params))
-    return restore(Emulator(normalizer, codec, operator, fields, num_cells), tensors, folder)
+    return Emulator(normalizer, codec, operator, fields, num_cells)

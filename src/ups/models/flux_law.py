@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from pydantic import Field, PositiveInt
 from torch import Generator, Tensor, nn
@@ -22,6 +23,9 @@ COND_DIM = 16
 VALUE_SCALE = 4.0
 """Normalized values are divided by this, so that the powers of nearly all of them are at most 1."""
 
+HIGHER_POWERS = 0.1
+"""Unit of the coefficients of v^2 and higher in the speed: a flux is quadratic unless the data insist."""
+
 DIFFUSION_SCALE = 1e-3
 """Unit of the diffusion, in squared lengths of the domain a frame: what thins features to a thirtieth of it."""
 
@@ -35,25 +39,30 @@ class LawOperator(nn.Module):
     little data. The idea: Karlbauer et al., Finite volume neural networks, arXiv:2111.11798.
     """
 
+    scale: Tensor
+
     def __init__(self, settings: FluxLaw, num_params: int) -> None:
         super().__init__()
         self.settings = settings
         self.condition = ConditionEmbedding(num_params, COND_DIM) if num_params else None
         self.head = zero_init(nn.Linear(COND_DIM, settings.degree + 1))
         self.head.weight.requires_grad_(num_params > 0)
+        scale = torch.tensor([1.0, 1.0] + [HIGHER_POWERS] * (settings.degree - 2))[: settings.degree]
+        self.register_buffer("scale", scale, persistent=False)
 
     def law(
         self, params: Float[Tensor, "batch param"]
     ) -> tuple[Float[Tensor, "batch power"], Float[Tensor, " batch"]]:
         """Return the coefficients of the speed in powers of v / VALUE_SCALE, and the diffusion."""
-        if self.condition is None:
-            numbers = self.head.bias.expand(len(params), -1)
-        else:
-            numbers = self.head(self.condition(params))
+        numbers = self.head.bias.expand(len(params), -1)
+        if self.condition is not None:
+            # nothing at the mean of the parameters, so that one that never varies adds no way to be wrong
+            features = self.condition(params) - self.condition(torch.zeros_like(params))
+            numbers = numbers + nn.functional.linear(features, self.head.weight)
         diffusion = numbers[:, -1]
         # not negative, with a gradient that leads back from where it would be
         diffusion = diffusion + (diffusion.clamp(min=0) - diffusion).detach()
-        return numbers[:, :-1], DIFFUSION_SCALE * diffusion
+        return self.scale * numbers[:, :-1], DIFFUSION_SCALE * diffusion
 
     def forward(
         self,

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ups.models.emulator import Emulator
-from ups.models.peers import ChangePeer, StatePeer
+from ups.models.saved import Trained
 from ups.types import Trajectory
-
-Trained = Emulator | StatePeer | ChangePeer
 
 
 def misfits(model: Trained, given: Trajectory) -> list[str]:

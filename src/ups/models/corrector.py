@@ -1,0 +1,253 @@
+"""The corrector: a generative model of what the operator gets wrong, as a Stepper whose members differ."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Generator, Tensor, nn
+
+from ups.config import Settings
+from ups.diffusion.denoiser import Denoiser
+from ups.diffusion.flow_maps import FlowMap, ancestral, ddim, dpmpp_2m, heun, sample
+from ups.diffusion.process import NoiseProcess, expand
+from ups.models.checkpoint import read, restore
+from ups.models.emulator import Emulator, EmulatorManifest, State, emulator_from
+from ups.models.initialization import initialize
+from ups.models.noise import (
+    LinearPath,
+    OutputError,
+    Predicts,
+    ProcessSettings,
+    WeightingSettings,
+    build_parameterization,
+)
+from ups.models.normalizer import Normalizer
+from ups.models.residual import ResidualSpectrum
+from ups.models.residual_nets import NetworkSettings, ResidualNet, SpectralLocal
+
+Tokens = Float[Tensor, "batch token dim"]
+Given = tuple[Float[Tensor, "batch token channel"], Float[Tensor, "batch param"]]
+"""State and forecast, channel after channel; normalized parameters."""
+
+
+@runtime_checkable
+class Correction(Protocol):
+    """What draws residuals: a corrector, or its student."""
+
+    num_steps: int
+
+    def draw(self, given: Given, generator: Generator) -> Tokens:
+        """Return one residual for each row of what is given, in units of the tokens."""
+        ...
+
+    def manifest(self, emulator: EmulatorManifest) -> Settings:
+        """Return from what it and the emulator underneath were built."""
+        ...
+
+
+class Corrector(nn.Module):
+    """p(z_next - operator(z) | z, operator(z), params) by diffusion, in units of the residual's own deviation.
+
+    `spectrum` is that of residuals which the operator was not trained on. Its standard deviation scales the
+    residuals to 1, channel by channel; the Gaussian law of that spectrum is the reference that the denoiser has to
+    beat (`training/corrector_stages.py`).
+    """
+
+    def __init__(
+        self,
+        settings: CorrectorSettings,
+        num_tokens: int,
+        dim: int,
+        num_params: int,
+        spectrum: ResidualSpectrum,
+    ) -> None:
+        super().__init__()
+        self.settings, self.num_steps, self.spectrum = settings, settings.num_steps, spectrum
+        body = settings.network.build(num_tokens, 3 * dim, dim)
+        self.denoiser = Denoiser(
+            ResidualNet(body, num_params, num_levels=1),
+            settings.process.build(),
+            build_parameterization(settings.predicts, 1.0),
+        )
+
+    def draw(self, given: Given, generator: Generator) -> Tokens:
+        """Return one residual for each row, by `num_steps` hops from noise; each costs one call of the network.
+
+        (`heun` costs two for all hops but the last.)
+        """
+        return self.walk(given, self.noise(given, generator), generator) * self.spectrum.std
+
+    def walk(self, given: Given, noise: Tokens, generator: Generator) -> Tokens:
+        """Return the standardized residual that the flow map makes of `noise`."""
+        return sample(self.flow_map(given, generator), noise, self.grid(self.num_steps))
+
+    def grid(self, num_steps: int) -> Float[Tensor, " time"]:
+        """Return the times of so many hops, from noise to data; see `CorrectorSettings.shift`."""
+        return shifted_grid(self.denoiser.process, num_steps, self.settings.shift)
+
+    def noise(self, given: Given, generator: Generator) -> Tokens:
+        """Return the state at pure noise."""
+        shape = *given[0].shape[:2], self.spectrum.power.shape[1]
+        normal = torch.randn(shape, generator=generator, device=generator.device).to(given[0])
+        one = torch.ones(len(normal), device=normal.device)
+        return self.denoiser.process.corrupt(torch.zeros_like(normal), normal, one)
+
+    def manifest(self, emulator: EmulatorManifest) -> CorrectedManifest:
+        """Return from what the corrector and the emulator underneath were built."""
+        return CorrectedManifest(emulator=emulator, correction=self.settings)
+
+    def flow_map(self, given: Given, generator: Generator) -> FlowMap:
+        """Return the flow map of the settings, for what is given."""
+        posterior = self.denoiser.given(*given)
+        match self.settings.sampler:
+            case "ancestral":
+                return ancestral(posterior, generator)
+            case "heun":
+                return heun(posterior)
+            case "dpmpp_2m":
+                return dpmpp_2m(posterior)
+            case _:
+                return ddim(posterior)
+
+
+class Corrected(nn.Module):
+    """A Stepper: the emulator's step plus a residual that is drawn anew, for each row, at each step."""
+
+    correction: Any  # a module that is a `Correction`
+
+    def __init__(self, emulator: Emulator, correction: Correction) -> None:
+        super().__init__()
+        self.emulator, self.correction = emulator, correction
+        self.fields, self.num_cells = emulator.fields, emulator.num_cells
+        self.num_context = emulator.num_context
+
+    @property
+    def normalizer(self) -> Normalizer:
+        """The emulator's normalizer."""
+        return self.emulator.normalizer
+
+    def encode(
+        self, context: Float[Tensor, "batch time field cell"], params: Float[Tensor, "batch param"]
+    ) -> State:
+        """Return the emulator's state at the last frame."""
+        return self.emulator.encode(context, params)
+
+    def advance(self, state: State, generator: Generator | None = None) -> State:
+        """Return one draw of the state a step later.
+
+        Raises:
+            ValueError: there is no generator to draw from.
+        """
+        if generator is None:
+            raise ValueError("a corrector draws residuals: give a generator")
+        tokens, params = self.emulator.advance(state)
+        return tokens + self.correction.draw(given_of(state, tokens), generator), params
+
+    def decode(self, state: State) -> Float[Tensor, "batch field cell"]:
+        """Return the state's frame in physical units."""
+        return self.emulator.decode(state)
+
+    def manifest(self) -> Settings:
+        """Return everything but the numbers that is needed to build this stepper again."""
+        return self.correction.manifest(self.emulator.manifest())
+
+
+def shifted_grid(process: NoiseProcess, num_steps: int, shift: float) -> Float[Tensor, " time"]:
+    """Return the process's grid with sigma / alpha multiplied by `shift` between its ends.
+
+    On the linear path t becomes shift t / (1 + (shift - 1) t). Source: Esser et al., arXiv:2403.03206, section 5.3.2.
+    """
+    grid = process.grid(num_steps)
+    inner = process.time(process.logsnr(grid[1:-1]) - 2 * math.log(shift))
+    return torch.cat([grid[:1], inner.to(grid), grid[-1:]])
+
+
+def given_of(state: State, forecast: Tokens) -> Given:
+    """Return what a correction is conditioned on: the state, the forecast made from it, the parameters."""
+    tokens, params = state
+    return torch.cat([tokens, forecast], dim=-1), params
+
+
+@dataclass(frozen=True)
+class Wiener:
+    """The best linear denoiser of Gaussian residuals of a spectrum: (x_t, t) -> x0_hat, mode by mode.
+
+    x0_hat_k = alpha S_k / (alpha^2 S_k + sigma^2) x_k, with S_k the spectrum of the standardized residual.
+    """
+
+    spectrum: ResidualSpectrum
+    process: NoiseProcess
+
+    def __call__(self, x_t: Tokens, t: Float[Tensor, " batch"]) -> Tokens:
+        """Return the linear estimate of the standardized residual."""
+        alpha, sigma = (expand(scale.to(x_t), x_t) for scale in self.process.finite_scales(t))
+        power = self.spectrum.power / self.spectrum.std.square()
+        modes = torch.fft.rfft(x_t, dim=1, norm="ortho") * (alpha * power / (alpha**2 * power + sigma**2))
+        return torch.fft.irfft(modes, n=x_t.shape[1], dim=1, norm="ortho")
+
+
+class CorrectorSettings(Settings):
+    """A generative model of the operator's residual."""
+
+    kind: Literal["corrector"] = "corrector"
+    network: NetworkSettings = SpectralLocal()
+    """The denoiser."""
+    process: ProcessSettings = LinearPath()
+    """How noise is added."""
+    predicts: Predicts = "flow"
+    """What the network's output means."""
+    weighting: WeightingSettings = OutputError()
+    """How noise levels count in the loss."""
+    time_law: tuple[float, float] = (1.0, 1.0)
+    """Beta(a, b) of the noise times in training, 0 = data, 1 = noise; (1, 1) is uniform, one time in each stratum."""
+    rolled_steps: NonNegativeInt = 0
+    """Steps of rollout, at most, before a residual is taken in training: 0 takes one-step residuals of the data."""
+    sampler: Literal["ddim", "ancestral", "heun", "dpmpp_2m"] = "dpmpp_2m"
+    """The flow map from noise to residuals; `ddim` in so few steps shrinks the spread."""
+    shift: PositiveFloat = 3.0
+    """How far the hops crowd towards noise: sigma / alpha at each is multiplied by this. A residual whose power is in
+    few modes shows there; 1 spaces the hops evenly in time."""
+    num_steps: PositiveInt = 16
+    """Hops of the flow map: network calls for each frame."""
+
+    def build(self, emulator: Emulator, spectrum: ResidualSpectrum, generator: Generator) -> Corrected:
+        """Return the untrained corrector on top of an emulator.
+
+        Raises:
+            UserError: the network does not fit the tokens.
+        """
+        codec, num_params = emulator.codec, len(emulator.fields.params)
+
+        def make() -> Corrector:
+            return Corrector(self, codec.num_tokens, codec.dim, num_params, spectrum)
+
+        return Corrected(emulator, initialize(make, generator))
+
+
+class CorrectedManifest(Settings):
+    """From what a corrected emulator was built."""
+
+    kind: Literal["corrected"] = "corrected"
+    emulator: EmulatorManifest
+    """The emulator underneath."""
+    correction: CorrectorSettings
+    """What draws its residuals."""
+
+
+def load_corrected(folder: Path) -> Corrected:
+    """Return the corrected emulator that was saved in a folder.
+
+    Raises:
+        UserError: there is none, or its files are damaged.
+    """
+    manifest, tensors = read(folder, CorrectedManifest)
+    emulator = emulator_from(manifest.emulator)
+    codec = emulator.codec
+    blank = ResidualSpectrum(torch.ones(codec.num_tokens // 2 + 1, codec.dim), codec.num_tokens)
+    return restore(manifest.correction.build(emulator, blank, torch.Generator()), tensors, folder)

@@ -1,0 +1,195 @@
+"""Networks that denoise a residual: its noisy tokens, the state and the forecast in, one number for each out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field, PositiveInt, field_validator, model_validator
+from torch import Tensor, nn
+
+from ups.config import Settings
+from ups.diffusion.denoiser import LogSNREmbedding
+from ups.nets.blocks import Modulation, zero_init
+from ups.nets.fourier import SpectralLocalNet
+from ups.nets.transformer import SwiGLU, TransformerStack
+from ups.types import UserError
+
+LEVEL_DIM = 32
+"""Features of one logSNR."""
+
+COND_DIM = 32
+"""Length of the vector that tells the blocks the noise levels and the parameters."""
+
+
+class ResidualNet(nn.Module):
+    """A body that sees the noisy residual next to what it is the residual of, told the noise levels and parameters.
+
+    Called as a denoiser calls its network: `network(x, logsnr, given, params)`, with a second logSNR before `given`
+    in a student, which also sees where its hop ends. `given` holds the state and the forecast, channel after channel.
+    """
+
+    def __init__(self, body: nn.Module, num_params: int, num_levels: int) -> None:
+        super().__init__()
+        self.features = LogSNREmbedding(LEVEL_DIM)
+        self.num_levels = num_levels
+        self.embed = nn.Linear(num_levels * LEVEL_DIM + num_params, 2 * COND_DIM)
+        self.mix = nn.Linear(2 * COND_DIM, COND_DIM)
+        self.body = body
+
+    def forward(
+        self, x: Float[Tensor, "batch token dim"], *signals: Tensor
+    ) -> Float[Tensor, "batch token dim"]:
+        """Return the body's output; the signals are one or two logSNRs, `given` and the normalized parameters."""
+        *levels, given, params = signals
+        known = torch.cat([*map(self.features, levels), params], dim=1)
+        condition = self.mix(nn.functional.gelu(self.embed(known)))
+        return self.body(torch.cat([x, given], dim=-1), condition)
+
+    @torch.no_grad()
+    def inherit(self, teacher: ResidualNet) -> None:
+        """Become the teacher, a network of one level, that pays no attention to the second level yet."""
+        self.body.load_state_dict(teacher.body.state_dict())
+        self.mix.load_state_dict(teacher.mix.state_dict())
+        known, new = teacher.embed.weight, LEVEL_DIM * self.num_levels
+        self.embed.weight.zero_()
+        self.embed.weight[:, :LEVEL_DIM] = known[:, :LEVEL_DIM]
+        self.embed.weight[:, new:] = known[:, LEVEL_DIM:]
+        self.embed.bias.copy_(teacher.embed.bias)
+
+
+class TokenMLPNet(nn.Module):
+    """Residual layers that see one token alone, the same for all tokens but for a learned position."""
+
+    def __init__(self, num_tokens: int, in_dim: int, out_dim: int, hidden_dim: int, depth: int) -> None:
+        super().__init__()
+        self.lift = nn.Linear(in_dim, hidden_dim)
+        self.positions = nn.Parameter(0.02 * torch.randn(num_tokens, hidden_dim))
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden_dim, elementwise_affine=False) for _ in range(depth))
+        self.modulations = nn.ModuleList(Modulation(COND_DIM, hidden_dim) for _ in range(depth))
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.Linear(hidden_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, hidden_dim))
+            for _ in range(depth)
+        )
+        self.head = zero_init(nn.Linear(hidden_dim, out_dim))
+
+    def forward(
+        self, x: Float[Tensor, "batch token channel"], condition: Float[Tensor, "batch condition"]
+    ) -> Float[Tensor, "batch token dim"]:
+        """Return the output of every token."""
+        x = self.lift(x) + self.positions
+        for norm, modulation, layer in zip(self.norms, self.modulations, self.layers, strict=True):
+            x = x + layer(modulation(norm(x), condition))
+        return self.head(x)
+
+
+class CellNet(nn.Module):
+    """`SpectralLocalNet` on tokens that are the cells of a periodic line."""
+
+    def __init__(self, net: SpectralLocalNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(
+        self, x: Float[Tensor, "batch token channel"], condition: Float[Tensor, "batch condition"]
+    ) -> Float[Tensor, "batch token dim"]:
+        """Return the output in every cell."""
+        return self.net(x.mT, condition).mT
+
+
+class AttentionNet(nn.Module):
+    """Transformer blocks over tokens with learned positions."""
+
+    def __init__(
+        self, stack: TransformerStack, num_tokens: int, in_dim: int, out_dim: int, hidden: int
+    ) -> None:
+        super().__init__()
+        self.embed = nn.Linear(in_dim, hidden)
+        self.positions = nn.Parameter(0.02 * torch.randn(num_tokens, hidden))
+        self.stack = stack
+        self.head = nn.Sequential(nn.LayerNorm(hidden), zero_init(nn.Linear(hidden, out_dim)))
+
+    def forward(
+        self, x: Float[Tensor, "batch token channel"], condition: Float[Tensor, "batch condition"]
+    ) -> Float[Tensor, "batch token dim"]:
+        """Return the output of every token."""
+        return self.head(self.stack(self.embed(x) + self.positions, condition))
+
+
+class TokenMLP(Settings):
+    """A multilayer perceptron on each token by itself."""
+
+    kind: Literal["token_mlp"] = "token_mlp"
+    hidden_dim: PositiveInt = 96
+    """Width of the layers."""
+    depth: PositiveInt = 3
+    """Residual layers."""
+
+    def build(self, num_tokens: int, in_dim: int, out_dim: int) -> nn.Module:
+        """Return the body."""
+        return TokenMLPNet(num_tokens, in_dim, out_dim, self.hidden_dim, self.depth)
+
+
+class SpectralLocal(Settings):
+    """Spectral and local convolutions along the tokens, which must be places on a periodic line."""
+
+    kind: Literal["spectral_local"] = "spectral_local"
+    width: PositiveInt = 32
+    """Channels."""
+    num_blocks: PositiveInt = 5
+    """Residual blocks."""
+    modes: PositiveInt = 32
+    """Fourier modes of the global path; at most half the number of tokens."""
+    kernel_size: PositiveInt = 7
+    """Tokens that the local path sees; odd."""
+
+    @field_validator("kernel_size")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("must be odd, so that the kernel has a centre")
+        return value
+
+    def build(self, num_tokens: int, in_dim: int, out_dim: int) -> nn.Module:
+        """Return the body.
+
+        Raises:
+            UserError: there are too few tokens for the modes or the kernel.
+        """
+        if num_tokens < max(2 * self.modes, self.kernel_size):
+            raise UserError(
+                f"network.kind=spectral_local: modes={self.modes}, kernel_size={self.kernel_size} need at least "
+                f"{max(2 * self.modes, self.kernel_size)} tokens, there are {num_tokens}; take fewer modes or "
+                "kind=transformer"
+            )
+        sizes = (self.width, self.num_blocks, self.modes, self.kernel_size, COND_DIM)
+        return CellNet(SpectralLocalNet(in_dim, out_dim, *sizes))
+
+
+class Attention(Settings):
+    """A small transformer over the tokens."""
+
+    kind: Literal["transformer"] = "transformer"
+    hidden_dim: PositiveInt = 96
+    """Width of the blocks; a multiple of num_heads."""
+    num_heads: PositiveInt = 6
+    """Attention heads."""
+    depth: PositiveInt = 3
+    """Blocks."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Attention:
+        if self.hidden_dim % self.num_heads:
+            raise ValueError(f"hidden_dim {self.hidden_dim} is not a multiple of num_heads {self.num_heads}")
+        return self
+
+    def build(self, num_tokens: int, in_dim: int, out_dim: int) -> nn.Module:
+        """Return the body."""
+        stack = TransformerStack(
+            num_tokens, self.hidden_dim, self.depth, self.num_heads, num_tokens, COND_DIM, SwiGLU
+        )
+        return AttentionNet(stack, num_tokens, in_dim, out_dim, self.hidden_dim)
+
+
+NetworkSettings = Annotated[TokenMLP | SpectralLocal | Attention, Field(discriminator="kind")]

@@ -1,0 +1,106 @@
+"""The student: the corrector's many hops in one or two calls of a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, cast
+
+import torch
+from pydantic import PositiveInt
+from torch import Generator, Tensor, nn
+
+from ups.config import Settings
+from ups.diffusion.denoiser import Denoiser
+from ups.diffusion.flow_maps import Jump, sample
+from ups.models.checkpoint import read, restore
+from ups.models.corrector import Corrected, Corrector, CorrectorSettings, Given, Tokens, shifted_grid
+from ups.models.emulator import EmulatorManifest, emulator_from
+from ups.models.initialization import initialize
+from ups.models.noise import build_parameterization
+from ups.models.residual import ResidualSpectrum
+from ups.models.residual_nets import LEVEL_DIM, ResidualNet
+
+
+class Student(nn.Module):
+    """A learned flow map between any two noise levels, started from the weights of its teacher.
+
+    It draws the same residuals as the corrector, correction included, by `num_steps` jumps down the same process;
+    so it needs the same noise and the same standard deviation. Untrained it is the teacher's `ddim` with so many hops.
+    """
+
+    std: Tensor
+
+    def __init__(self, settings: StudentSettings, teacher: Corrector) -> None:
+        super().__init__()
+        self.settings, self.taught, self.num_steps = settings, teacher.settings, settings.num_steps
+        dim, num_tokens = teacher.spectrum.power.shape[1], teacher.spectrum.num_tokens
+        known = cast(ResidualNet, teacher.denoiser.network)
+        body = teacher.settings.network.build(num_tokens, 3 * dim, dim)
+        network = ResidualNet(body, known.embed.in_features - LEVEL_DIM, num_levels=2)
+        network.inherit(known)
+        parameterization = build_parameterization(teacher.settings.predicts, 1.0)
+        self.jump = Jump(Denoiser(network, teacher.denoiser.process, parameterization))
+        self.register_buffer("std", teacher.spectrum.std.clone())
+
+    def draw(self, given: Given, generator: Generator) -> Tokens:
+        """Return one residual for each row, by `num_steps` calls of the network."""
+        shape = *given[0].shape[:2], len(self.std)
+        normal = torch.randn(shape, generator=generator, device=generator.device).to(given[0])
+        return self.walk(given, normal) * self.std
+
+    def walk(self, given: Given, normal: Tokens, num_steps: int | None = None) -> Tokens:
+        """Return the standardized residual that so many jumps make of normal noise."""
+        process = self.jump.process
+        one = torch.ones(len(normal), device=normal.device)
+        noise = process.corrupt(torch.zeros_like(normal), normal, one)
+        grid = shifted_grid(process, num_steps or self.num_steps, self.taught.shift)
+        return sample(self.jump.given(*given), noise, grid)
+
+    def manifest(self, emulator: EmulatorManifest) -> StudentManifest:
+        """Return from what the student, its teacher and the emulator underneath were built."""
+        return StudentManifest(emulator=emulator, teacher=self.taught, student=self.settings)
+
+
+class StudentSettings(Settings):
+    """How the corrector is distilled."""
+
+    method: Literal["trajectory", "consistency", "shortcut"] = "trajectory"
+    """What a jump is trained towards: where the teacher's hops from the same noise lead (trajectory); the student's own
+    jump from the teacher's next point (consistency); two of its own half jumps (shortcut)."""
+    num_steps: PositiveInt = 1
+    """Jumps, and network calls, for each frame."""
+    teacher_steps: PositiveInt = 16
+    """Hops of the teacher, a power of two."""
+
+    def build(self, corrected: Corrected) -> Corrected:
+        """Return the untrained student in the place of the corrector of a corrected emulator."""
+        student = initialize(
+            lambda: Student(self, corrected.correction), torch.Generator()
+        )  # then all is inherited
+        return Corrected(corrected.emulator, student)
+
+
+class StudentManifest(Settings):
+    """From what a student was built."""
+
+    kind: Literal["student"] = "student"
+    emulator: EmulatorManifest
+    """The emulator underneath."""
+    teacher: CorrectorSettings
+    """The corrector that taught it."""
+    student: StudentSettings
+    """The student."""
+
+
+def load_student(folder: Path) -> Corrected:
+    """Return the emulator with a student that was saved in a folder.
+
+    Raises:
+        UserError: there is none, or its files are damaged.
+    """
+    manifest, tensors = read(folder, StudentManifest)
+    emulator = emulator_from(manifest.emulator)
+    codec = emulator.codec
+    blank = ResidualSpectrum(torch.ones(codec.num_tokens // 2 + 1, codec.dim), codec.num_tokens)
+    teacher = manifest.teacher.build(emulator, blank, torch.Generator())
+    return restore(manifest.student.build(teacher), tensors, folder)

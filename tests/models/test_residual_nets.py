@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from ups.models.initialization import initialize
+from ups.models.residual_nets import Attention, ResidualNet, SpectralLocal, TokenMLP
+from ups.streams import stream
+
+KINDS = {
+    "token_mlp": TokenMLP(hidden_dim=16, depth=2),
+    "spectral_local": SpectralLocal(width=8, num_blocks=2, modes=4, kernel_size=3),
+    "transformer": Attention(hidden_dim=16, num_heads=2, depth=2),
+}
+
+
+def build(kind, num_levels=1):
+    def make():
+        return ResidualNet(KINDS[kind].build(12, 9, 3), num_params=2, num_levels=num_levels)
+
+    return initialize(make, stream(0, "init"))
+
+
+def disturb(net):
+    generator = stream(0, "disturb")
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return net
+
+
+def inputs(num=4):
+    generator = stream(0, "inputs")
+    x, given = (torch.randn(num, 12, dim, generator=generator) for dim in (3, 6))
+    level, other = (4 * torch.randn(num, generator=generator) for _ in range(2))
+    return x, level, other, given, torch.randn(num, 2, generator=generator)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_silent_at_first_and_then_hears_everything(kind):
+    x, level, _, given, params = inputs()
+    assert not build(kind)(x, level, given, params).any()
+    net = disturb(build(kind))
+    before = net(x, level, given, params)
+    assert before.shape == x.shape
+    for changed in (
+        (x + 1, level, given, params),
+        (x, level + 1, given, params),
+        (x, level, given + 1, params),
+    ):
+        assert (net(*changed) - before).abs().max() > 1e-4
+    assert (net(x, level, given, params + 1) - before).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_student_that_inherits_is_the_teacher_whatever_the_second_level(kind):
+    teacher, student = disturb(build(kind)), build(kind, num_levels=2)
+    student.inherit(teacher)
+    x, level, other, given, params = inputs()
+    torch.testing.assert_close(student(x, level, other, given, params), teacher(x, level, given, params))
+    disturb(student)
+    a, b = (student(x, level, second, given, params) for second in (other, other + 2))
+    assert (a - b).abs().max() > 1e-4
+
+
+def test_a_token_mlp_sees_one_token_alone():
+    net, (x, level, _, given, params) = disturb(build("token_mlp")), inputs()
+    moved = x.clone()
+    moved[:, 5] += 1
+    change = (net(moved, level, given, params) - net(x, level, given, params)).abs().amax((0, 2))
+    assert change[5] > 1e-4
+    assert not change[torch.arange(12) != 5].any()

@@ -1,0 +1,178 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from ups.evaluation.rollout import rollout
+from ups.models.ablation import dead_branches
+from ups.models.checkpoint import save
+from ups.models.normalizer import fit_normalizer
+from ups.models.peers import UNet1d, load_stepper
+from ups.models.stochastic import StochasticOperator, load_stochastic
+from ups.streams import stream
+from ups.types import Fields, Stepper, Trajectory, UserError
+
+FIELDS = Fields(("u", "v"), ("m/s", "1"), (1.0,), 0.05, params=("nu",), conserved=("u",))
+SETTINGS = StochasticOperator(width=8, num_blocks=2, modes=8, kernel_size=3, noise_channels=3, noise_dim=2)
+
+
+def trajectory(num_cells=32):
+    values = 3 + 2 * torch.randn(4, 5, 2, num_cells, generator=stream(0, "values"))
+    return Trajectory(values, torch.tensor([[0.001], [0.01], [0.1], [1.0]]), FIELDS)
+
+
+def build(seed=0, disturbed=True, fields=FIELDS):
+    peer = SETTINGS.build(fields, fit_normalizer(trajectory()), 32, stream(seed, "init"))
+    if disturbed:
+        generator = stream(0, "disturb")
+        with torch.no_grad():
+            for parameter in peer.parameters():
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return peer
+
+
+def roll(peer, train, num_steps=2, seed=0):
+    state, generator = peer.encode(train.values, train.params), stream(seed, "members")
+    for _ in range(num_steps):
+        state = peer.advance(state, generator)
+    return peer.decode(state)
+
+
+def test_it_is_a_stepper_that_starts_as_persistence():
+    peer = build(disturbed=False)
+    assert isinstance(peer, Stepper)
+    torch.testing.assert_close(roll(peer, trajectory()), trajectory().values[:, -1])
+
+
+def test_members_differ_and_equal_generators_give_equal_members():
+    peer, train = build(), trajectory()
+    first, again, other = (
+        rollout(peer, train.values, train.params, 2, 3, stream(seed, "members")) for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    spread = first.std(0)
+    assert (spread > 0).all()
+
+
+def test_noise_is_fresh_at_every_step_and_in_every_row():
+    peer, train = build(), trajectory()
+    same = Trajectory(train.values[:1].expand(2, -1, -1, -1), train.params[:1].expand(2, -1), FIELDS)
+    state, generator = peer.encode(same.values, same.params), stream(0, "members")
+    one, two = (peer.advance(state, generator)[0] for _ in range(2))
+    assert not torch.allclose(one, two)
+    assert not torch.allclose(one[0], one[1])
+    with pytest.raises(ValueError, match="give a generator"):
+        peer.advance(state)
+
+
+@pytest.mark.parametrize("silenced", ["local", "whole"])
+def test_both_kinds_of_noise_reach_the_forecast(silenced):
+    peer, train = build(), trajectory().select(slice(0, 1))
+    with torch.no_grad():
+        if silenced == "local":
+            peer.network.lift.weight[:, 2:].zero_()
+        else:
+            peer.condition.linear.weight.zero_()
+    members = rollout(peer, train.values, train.params, 1, 8, stream(0, "members"))
+    assert members.std(0).min() > 0
+
+
+@pytest.mark.parametrize("num_cells", [32, 33])
+def test_the_noise_along_the_line_has_variance_one_and_the_width_that_is_asked_for(num_cells):
+    settings = SETTINGS.model_copy(update={"noise_channels": 3, "noise_widths": (0.0, 1.5)})
+    peer = settings.build(FIELDS, fit_normalizer(trajectory(num_cells)), num_cells, stream(0, "init"))
+    seen, num = [], 20_000
+    peer.network.register_forward_pre_hook(lambda module, given: seen.append(given[0][:, 2:]))
+    still = torch.full((num, 1, 2, num_cells), 3.0)
+    with torch.no_grad():
+        peer.advance(peer.encode(still, torch.full((num, 1), 0.1)), stream(0, "members"))
+    # noise smoothed by a Gaussian of standard deviation w is correlated as exp(-distance^2 / (4 w^2))
+    place = torch.arange(num_cells)
+    distance = torch.minimum((place[:, None] - place) % num_cells, (place - place[:, None]) % num_cells)
+    smooth, white = torch.exp(-distance.square() / (4 * 1.5**2)), torch.eye(num_cells)
+    for channel, expected in enumerate((white, smooth, white)):
+        noise = seen[0][:, channel]
+        assert (noise.T @ noise / num - expected).abs().max() < 4.5 * (2 / num) ** 0.5
+
+
+def test_noise_for_every_cell_has_no_preferred_place():
+    peer, num = build(), 4000
+    still = torch.full((num, 1, 2, 32), 3.0)
+    with torch.no_grad():
+        state = peer.advance(peer.encode(still, torch.full((num, 1), 0.1)), stream(0, "members"))
+    variance = peer.decode(state).var(0)
+    # on a field that is the same everywhere the law is the same everywhere: standard error sqrt(2 / 4000) = 2 %
+    assert ((variance / variance.mean(1, keepdim=True)) - 1).abs().max() < 0.1
+
+
+def test_what_one_row_holds_does_not_change_another():
+    peer, train = build(), trajectory()
+    values = train.values.clone()
+    values[1:] += 1
+    other = roll(peer, Trajectory(values, train.params, FIELDS))
+    torch.testing.assert_close(other[0], roll(peer, train)[0], rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(other[1:], roll(peer, train)[1:])
+
+
+def test_a_conserved_field_keeps_its_mean_whatever_the_noise_and_another_does_not():
+    train = trajectory()
+    change = (roll(build(), train, 3) - train.values[:, -1]).mean(-1)
+    assert change[:, 0].abs().max() < 1e-5 < 1e-3 < change[:, 1].abs().min()
+
+
+def test_parameters_of_the_equation_matter_and_are_not_needed():
+    peer, train = build(), trajectory()
+    assert not torch.allclose(
+        roll(peer, train), roll(peer, Trajectory(train.values, train.params.flip(0), FIELDS))
+    )
+    fields = replace(FIELDS, params=())
+    none = Trajectory(train.values, torch.empty(4, 0), fields)
+    alone = SETTINGS.build(fields, fit_normalizer(none), 32, stream(0, "init"))
+    torch.testing.assert_close(roll(alone, none), train.values[:, -1])
+
+
+def test_every_layer_is_used_and_learns():
+    peer, train = build(disturbed=False), trajectory()
+    assert dead_branches(peer, lambda: roll(peer, train)) == []
+    peer = build()
+    roll(peer, train).square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in peer.parameters())
+
+
+def test_equal_generators_build_equal_peers():
+    a, b, c = (build(seed).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not all(torch.equal(a[name], c[name]) for name in a)
+
+
+def test_what_is_loaded_gives_the_same_bits(tmp_path):
+    peer = build()
+    save(peer, tmp_path)
+    loaded = load_stochastic(tmp_path)
+    assert torch.equal(roll(loaded, trajectory()), roll(peer, trajectory()))
+    assert loaded.manifest() == peer.manifest()
+    assert loaded.fields == FIELDS
+
+
+def test_a_deterministic_peer_is_not_loaded_for_a_stochastic_one_nor_the_other_way(tmp_path):
+    save(build(), tmp_path / "stochastic")
+    other = UNet1d(width=4, multipliers=(1, 2))
+    save(other.build(FIELDS, fit_normalizer(trajectory()), 32, stream(0, "init")), tmp_path / "deterministic")
+    with pytest.raises(UserError, match="not a model that can be loaded here"):
+        load_stochastic(tmp_path / "deterministic")
+    with pytest.raises(UserError, match="not a model that can be loaded here"):
+        load_stepper(tmp_path / "stochastic")
+
+
+def test_settings_that_do_not_fit_the_data_are_named():
+    normalizer = fit_normalizer(trajectory())
+    with pytest.raises(UserError, match="boundary of the data is 'outflow'"):
+        SETTINGS.build(replace(FIELDS, boundary="outflow"), normalizer, 32, stream(0, "init"))
+    with pytest.raises(UserError, match="modes=32, kernel_size=7 need at least 64 cells; the data have 32"):
+        StochasticOperator().build(FIELDS, normalizer, 32, stream(0, "init"))
+    with pytest.raises(ValidationError, match="must be odd"):
+        StochasticOperator(kernel_size=4)
+    with pytest.raises(ValidationError, match="num_members"):
+        StochasticOperator(num_members=1)
