@@ -6,6 +6,7 @@ import ctypes
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # names of mallopt's parameters, from malloc.h
 LARGEST_MMAP_THRESHOLD = 32 << 20  # the most that 64-bit glibc takes
+NEVER = -1  # a graph of several GB, freed at every update, must not go back to the system either
 
 
 def keep_freed_memory() -> bool:
@@ -18,4 +19,4 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    return bool(mallopt(MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)) and bool(mallopt(TRIM_THRESHOLD, 2**31 - 1))
+    return bool(mallopt(MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)) and bool(mallopt(TRIM_THRESHOLD, NEVER))
