@@ -43,12 +43,14 @@ def advance_law(
         fastest = polynomial(speed, values).abs().amax(1).clamp(min=SLOWEST)
         num_substeps = (fastest * (num_cells / CFL)).nan_to_num(MAX_SUBSTEPS).ceil().clamp(1, MAX_SUBSTEPS)
         order = num_substeps.argsort(descending=True, stable=True)
-        counts = num_substeps[order].long().tolist()
+        num_substeps = num_substeps[order]
+        counts = num_substeps.long().tolist()
     v, speed, diffusion = v[order], speed[order], diffusion[order]
-    duration = (1 / num_substeps[order])[:, None]
+    duration = (1 / num_substeps)[:, None]
     wavenumber = 2 * math.pi * torch.arange(num_cells // 2 + 1, device=v.device)
-    damping = torch.exp(-diffusion[:, None] * duration * wavenumber**2)
-    smoothed = _filter(v, damping.sqrt())
+    half = torch.exp(-diffusion[:, None] * duration / 2 * wavenumber**2)
+    damping = half**2
+    smoothed = _filter(v, half)
     finished = []
     active = len(counts)
     for substep in range(counts[0]):
@@ -57,9 +59,9 @@ def advance_law(
         if active < len(smoothed):
             finished.append(smoothed[active:])
             smoothed = smoothed[:active]
-        moved = _substep(smoothed, speed[:active], duration[:active] * num_cells)
-        last = torch.tensor([count == substep + 1 for count in counts[:active]], device=v.device)[:, None]
-        smoothed = _filter(moved, torch.where(last, damping[:active].sqrt(), damping[:active]))
+        last = (num_substeps[:active] == substep + 1)[:, None]
+        factor = torch.where(last, half[:active], damping[:active])
+        smoothed = _substep(smoothed, speed[:active], duration[:active] * num_cells, factor)
     finished.append(smoothed)
     return torch.cat(finished[::-1])[order.argsort()]
 
@@ -82,9 +84,12 @@ def antiderivative(coefficients: Float[Tensor, "batch power"]) -> Float[Tensor, 
 
 
 def _substep(
-    v: Float[Tensor, "batch cell"], speed: Float[Tensor, "batch power"], ratio: Float[Tensor, "batch 1"]
+    v: Float[Tensor, "batch cell"],
+    speed: Float[Tensor, "batch power"],
+    ratio: Float[Tensor, "batch 1"],
+    damping: Float[Tensor, "batch mode"],
 ) -> Float[Tensor, "batch cell"]:
-    """Return the averages one substep later; `ratio` is its duration over the width of a cell."""
+    """Return the averages one substep later, then damped; `ratio` is its duration over the width of a cell."""
     ahead = v.roll(-1, 1) - v
     behind = ahead.roll(1, 1)
     # half of the MC slope: the central one, bounded by both neighbors, zero at an extremum
@@ -98,7 +103,7 @@ def _substep(
     up = torch.maximum(speed_left, speed_right).clamp(min=1e-12)
     down = torch.minimum(speed_left, speed_right).clamp(max=-1e-12)
     flux = (up * flux_left - down * flux_right + up * down * (right - left)) / (up - down)
-    return torch.addcmul(v, ratio, flux - flux.roll(1, 1), value=-1)
+    return _filter(torch.addcmul(v, ratio, flux - flux.roll(1, 1), value=-1), damping)
 
 
 def _filter(
