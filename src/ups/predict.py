@@ -10,8 +10,8 @@ from ups.config import nearest
 from ups.data.pdebench import PDEBench, require_folder, write_pdebench
 from ups.evaluation.rollout import rollout
 from ups.models.emulator import load
-from ups.models.misfits import Trained, misfits
-from ups.models.peers import load_stepper
+from ups.models.misfits import misfits
+from ups.models.saved import Trained, load_saved
 from ups.progress import bar
 from ups.streams import stream
 from ups.types import UserError
@@ -77,7 +77,7 @@ def predict(
 
 
 def load_trained(run_dir: Path, name: str) -> Trained:
-    """Return the operator or a peer of a finished run.
+    """Return the operator, a peer, the corrector or the student of a finished run.
 
     Raises:
         UserError: there is none of that name.
@@ -87,4 +87,4 @@ def load_trained(run_dir: Path, name: str) -> Trained:
     peers = [path.parent.name for path in sorted(run_dir.glob("stages/*/stepper"))]
     if name not in peers:
         raise UserError(f"{run_dir}: no stepper '{name}'{nearest(name, ['operator', *peers])}")
-    return load_stepper(run_dir / "stages" / name / "stepper")
+    return load_saved(run_dir / "stages" / name / "stepper")

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,12 +14,12 @@ from ups import record
 from ups.config import override, validate
 from ups.data.pdebench import PDEBench
 from ups.data.splits import initial_hashes
-from ups.evaluation.ladder import Rung, measure
+from ups.evaluation.ladder import measure
 from ups.evaluation.rows import RowStore
 from ups.models.emulator import load as load_emulator
 from ups.models.misfits import misfits
-from ups.models.peers import Persistence, load_stepper
-from ups.pipeline import KNOWN, Run, describe, solver
+from ups.models.saved import load_saved
+from ups.pipeline import KNOWN, Networks, Run, describe, ladder
 from ups.progress import bar
 from ups.studies.report import write_report
 from ups.types import UserError
@@ -59,11 +60,11 @@ def evaluate(run_dir: Path, file: Path | None, assignments: Sequence[str], out: 
     folder = out or run_dir / "evaluations" / (file.stem if file else "again")
     folder.mkdir(parents=True, exist_ok=True)
     seconds = {name: stage["seconds"] for name, stage in made["stages"].items()}
-    ours = seconds["operator"] + seconds.get("codec", 0.0)
-    peers = {name: load_stepper(run_dir / "stages" / name / "stepper") for name in settings.peers}
-    rungs = [Rung("persistence", "trivial", Persistence()), *solver(settings, test, emulator)]
-    rungs += [Rung(name, "peer", peer, seconds[name]) for name, peer in peers.items()]
-    rungs += [Rung("operator", "ours", emulator, ours)]
+    names = [*settings.peers, *(name for name in ("corrector", "student") if name in seconds)]
+    above: dict[str, Any] = {name: load_saved(run_dir / "stages" / name / "stepper") for name in names}
+    peers = {name: above.pop(name) for name in settings.peers}
+    networks = Networks(emulator, peers, above.get("corrector"), above.get("student"))
+    rungs = ladder(settings, test, networks, seconds)
     with bar("evaluating") as progress:
         rows = RowStore(folder, run=run_dir.name, variant=folder.name, seed=settings.seed)
         found = measure(rungs, emulator.reconstruct, test, rows, progress)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from ups.config import merge
+from ups.data.kicked import Kicked
 from ups.data.pdebench import PDEBench
 from ups.data.synthetic import Synthetic
-from ups.models.autoencoder import Perceiver
+from ups.models.autoencoder import Convolutional, Perceiver
+from ups.models.corrector import CorrectorSettings
 from ups.models.flux_law import FluxLaw
-from ups.models.operator import SpectralFlux, Transformer
+from ups.models.operator import SpectralFlux, Transformer, UTransformer
 from ups.models.peers import DilatedResNet, PDEBenchFNO, TunedFNO, UNet1d
 from ups.models.refined import Refined
+from ups.models.residual_nets import TokenMLP
+from ups.models.stochastic import StochasticOperator
+from ups.models.student import StudentSettings
 from ups.pipeline import Run
 from ups.training.settings import Fit
 
@@ -28,7 +34,7 @@ def reference() -> Run:
     """PDEBench's file (give data.file=PATH) with ten minutes for the operator and for each peer."""
     return Run(
         data=PDEBench(),
-        codec=Refined(factor=3),
+        codec=Refined(),
         operator=FluxLaw(),
         peers=_peers(),
         training=_training(seconds=600.0),
@@ -59,6 +65,118 @@ def viscosities() -> Run:
         peers={"tuned_fno": TunedFNO()},
         training=_training(seconds=120.0),
     )
+
+
+def kicked() -> Run:
+    """Random kicks: operator, corrector and student against the perfect ensemble, noise and a CRPS operator."""
+    return Run(
+        data=Kicked(num_trajectories=800, num_frames=21, num_cells=128),
+        peers={"crps_operator": StochasticOperator()},
+        corrector=CorrectorSettings(),
+        student=StudentSettings(),
+        solver_cells=(128,),
+        training=_training(seconds=150.0).model_copy(update={"unroll": ((0.0, 1),)}),
+        corrector_training=_generative(seconds=420.0),
+        student_training=_generative(seconds=240.0),
+    )
+
+
+def golden() -> Run:
+    """The source system's golden settings in their right form: 32 trained tokens of 16 numbers, a true corrector."""
+    once = _training(seconds=1.0).model_copy(
+        update={"seconds": None, "unroll": ((0.0, 1),), "ema_decay": 0.999}
+    )
+    adamw = once.model_copy(update={"optimizer": "adamw"})
+    return Run(
+        data=Synthetic(equation="burgers", nu=(0.001,), num_trajectories=400),
+        codec=Convolutional(num_levels=3, dim=16),
+        operator=UTransformer(hidden_dim=96, num_heads=6, depths=(1, 1, 1), group_size=32),
+        corrector=CorrectorSettings(
+            network=TokenMLP(hidden_dim=96, depth=3), time_law=(1.2, 1.2), rolled_steps=3
+        ),
+        codec_training=once.model_copy(update={"updates": _epochs(10)}),
+        training=adamw.model_copy(
+            update={
+                "updates": _epochs(25),
+                "learning_rate": 1e-3,
+                "schedule": "constant",
+                "weight_decay": 0.03,
+            }
+        ),
+        corrector_training=adamw.model_copy(
+            update={"updates": _epochs(8), "learning_rate": 5e-5, "weight_decay": 0.015}
+        ),
+    )
+
+
+def light() -> Run:
+    """Golden with a corrector that is trained less: 3 epochs at 2e-5."""
+    return merge(
+        golden(),
+        {
+            "corrector_training": {"updates": _epochs(3), "learning_rate": 2e-5, "weight_decay": 0.05},
+        },
+    )
+
+
+def golden_v2() -> Run:
+    """Light with an operator on a cosine schedule, tighter clipping, and stratified noise levels."""
+    return merge(
+        light(),
+        {
+            "training": {"schedule": "cosine", "weight_decay": 0.01, "clip": 0.5},
+            "corrector": {"time_law": (1.0, 1.0)},
+            "corrector_training": {"clip": 0.5},
+        },
+    )
+
+
+def lean32() -> Run:
+    """Golden with twice the numbers in a token: 32 tokens of 32."""
+    return merge(golden(), {"codec": {"dim": 32}})
+
+
+def capacity64() -> Run:
+    """Golden with 64 tokens of 64 numbers, width 128, two blocks a level."""
+    return merge(
+        golden(),
+        {
+            "codec": {"num_levels": 2, "dim": 64},
+            "operator": {"hidden_dim": 128, "num_heads": 8, "depths": (2, 2, 2)},
+        },
+    )
+
+
+def capacity128() -> Run:
+    """Golden with 128 tokens of 128 numbers, width 256, up to three blocks a level."""
+    return merge(
+        golden(),
+        {
+            "codec": {"num_levels": 1, "dim": 128},
+            "operator": {"hidden_dim": 256, "num_heads": 8, "depths": (3, 3, 2)},
+        },
+    )
+
+
+def capacity256() -> Run:
+    """Golden with 256 tokens of 192 numbers on 512 cells, width 384, four blocks a level."""
+    return merge(
+        golden(),
+        {
+            "data": {"num_cells": 512},
+            "codec": {"num_levels": 1, "dim": 192},
+            "operator": {"hidden_dim": 384, "num_heads": 8, "depths": (4, 4, 4)},
+        },
+    )
+
+
+def _epochs(number: int) -> int:
+    """Updates that see as many pairs of frames as there are in 340 trajectories of 41, `number` times."""
+    return number * 340 * 40 // 50
+
+
+def _generative(seconds: float) -> Fit:
+    return _training(seconds).model_copy(update={"unroll": ((0.0, 1),), "ema_decay": 0.999})
 
 
 def _peers() -> dict:
