@@ -25,7 +25,9 @@ FLOORS = [
     {"studies"},
     {"record", "milestones"},
     {"pipeline", "image_bench"},
-    {"predict", "reevaluate", "study", "probe"},
+    {"runs"},
+    {"predict", "reevaluate", "study"},
+    {"probe"},
     {"recipes"},
     {"cli"},
 ]

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+import tiny_images
 import tiny_recipe
 import tiny_study
 from ups import cli
@@ -215,3 +216,51 @@ def test_two_processes_under_torchrun_write_one_run(tmp_path):
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["stages"]["operator"]["updates"] == 6
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_an_image_run_is_run_and_probed(ups, tmp_path, pictures, tiny_image_run):
+    code, out, _ = ups("list")
+    assert code == 0
+    assert "images.min_snr_study" in out
+    recipe = f"{Path(tiny_images.__file__)}:tiny"
+    code, _, err = ups("run", recipe, f"data.folder={pictures}", "--out", tiny_image_run)
+    assert code == 0
+    assert "finished before" in err
+    code, out, _ = ups("probe", tiny_image_run, "num_vectors=1", "num_images=2", "max_lanczos=1")
+    assert code == 0
+    assert out.count("denoiser, ") == 4
+    assert "noise error, Min-SNR 5: loss" in out
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["data.folder=nowhere"], "nowhere/train: no class folders"),
+        (["data.folder={pictures}", "data.size=32"], "image of 8 x 8 pixels, expected 32 x 32"),
+        (["data.folder={pictures}", "sweep.num_samples=8"], "8 samples are too few for 8 features"),
+        (
+            [
+                "data.folder={pictures}",
+                "features.kind=inception",
+                "features.weights=w",
+                "sweep.num_samples=2100",
+            ],
+            "features.weights w: cannot read",
+        ),
+        (["data.kind=parquet", "data.folder=nowhere"], "nowhere: no train-*.parquet"),
+        (["data.folder={pictures}", "sweep.steps=[1]"], "refused by the Gaussian oracle"),
+        (["weighting.kind=minsnr"], "kind must be one of"),
+    ],
+)
+def test_a_fault_of_an_image_run_is_one_line_and_exit_code_2(ups, pictures, settings, message):
+    recipe = f"{Path(tiny_images.__file__)}:tiny"
+    code, _, err = ups("run", recipe, *(text.format(pictures=pictures) for text in settings))
+    assert code == 2
+    assert message in err
+    assert len([line for line in err.splitlines() if line.startswith("error:")]) == 1
+    assert "Traceback" not in err
+
+
+def test_probing_what_is_no_run_is_one_line_and_exit_code_2(ups, tmp_path):
+    code, _, err = ups("probe", tmp_path)
+    assert (code, err) == (2, f"error: {tmp_path}: not a run folder (no run.json)\n")

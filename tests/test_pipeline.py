@@ -39,6 +39,16 @@ def test_a_run_leaves_all_its_evidence(tiny_run):
     assert not [path for path in tiny_run.rglob("*") if "tmp" in path.name or "partial" in path.name]
 
 
+def test_every_stage_is_watched_on_the_validation_split(tiny_run):
+    record = json.loads((tiny_run / "run.json").read_text())
+    for name, stage in record["stages"].items():
+        rows = list(map(json.loads, (tiny_run / "stages" / name / "log.jsonl").read_text().splitlines()))
+        watched = [row for row in rows if "held_out" in row]
+        assert [row["update"] for row in watched] == [30, 60]
+        assert all(0 < row[key] < 1 for row in watched for key in ("train", "held_out"))
+        assert (stage["stopped_early"], stage["overfit"]) == (False, None)
+
+
 def test_every_rung_is_scored_on_the_same_trajectories(tiny_run):
     scores = trajectory_scores(tiny_run / "rows.parquet", "pdebench", "nrmse")
     assert {values.shape for values in scores.values()} == {(1, 4)}

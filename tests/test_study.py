@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
+from tiny_images import weightings
 from tiny_study import rates
-from ups import pipeline
+from ups import image_bench, pipeline
 from ups.config import override
 from ups.evaluation.ladder import measure
 from ups.evaluation.rows import query
@@ -25,6 +26,7 @@ def plain_runs():
     """The report of a single run is drawn elsewhere, and takes longer than the run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "write_report", lambda folder: None)
+        patch.setattr(image_bench, "write_image_report", lambda folder: None)
         yield
 
 
@@ -75,3 +77,15 @@ def test_a_finished_study_runs_nothing_and_writes_its_report_again(finished, mon
 def test_another_definition_in_the_same_folder_is_refused(finished):
     with pytest.raises(UserError, match=r"base\.training\.updates: 20 -> 21"):
         study(override(rates(), ["base.training.updates=21"]), finished)
+
+
+def test_a_study_of_image_runs_tells_the_objective_from_the_network(pictures, tmp_path):
+    definition = weightings(pictures)
+    short = ["base.training.updates=4", "base.milestones.num_samples=0", "base.milestones.num_vectors=0"]
+    short += ["base.sweep.samplers=[ddim]", "base.sweep.steps=[5]", "base.sweep.weights=[ema]"]
+    study(override(definition, short), tmp_path)
+    page, text = ((tmp_path / name).read_text() for name in ("report.html", "report.md"))
+    for written in (page, text):
+        assert "Checkpoint and probe objective" in written
+        assert "0.913 for " in written
+        assert "The loss alone makes" in written

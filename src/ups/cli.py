@@ -36,13 +36,13 @@ def run(
 ) -> None:
     """Train every stage, evaluate the ladder, write the report. Run again to resume."""
     from ups.config import digest, override
-    from ups.pipeline import run as run_pipeline
     from ups.recipes.find import find_run
+    from ups.runs import run as run_recipe
 
     name, base = find_run(recipe)
     chosen = override(base, settings or [])
     folder = out or Path("runs") / (name if chosen == base else f"{name}-{digest(chosen, 8)}")
-    run_pipeline(chosen, folder, tracker)
+    run_recipe(chosen, folder, tracker)
 
 
 @app.command()
@@ -136,6 +136,20 @@ def predict(
         stepper=stepper,
         force=force,
     )
+
+
+@app.command()
+def probe(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="How to measure: num_vectors=64 precision=float64."),
+    ] = None,
+) -> None:
+    """Measure curvature and gradients of a finished run, every trained stage."""
+    from ups.probe import probe as probe_run
+
+    typer.echo(probe_run(folder, settings or [], typer.echo))
 
 
 @data.command("make")

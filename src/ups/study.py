@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ups.pipeline import Run, run
+from ups.runs import run
 from ups.studies.study import Study, carry_out
 from ups.studies.study_report import write_study_report
 
 
-def study(definition: Study[Run], folder: Path) -> None:
+def study(definition: Study, folder: Path) -> None:
     """Run every variant with every seed, compare them by the study's rule, write the report. Run again to resume."""
     carry_out(definition, folder, run, _line)
     write_study_report(folder)

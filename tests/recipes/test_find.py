@@ -4,9 +4,9 @@ import pytest
 
 import tiny_recipe
 import tiny_study
-from ups.pipeline import Run
 from ups.recipes import burgers, studies
 from ups.recipes.find import describe_recipes, describe_studies, find_run, find_study
+from ups.runs import KINDS
 from ups.studies.study import Study
 from ups.types import UserError
 
@@ -37,7 +37,7 @@ def test_a_settings_file_starts_from_a_recipe_and_says_what_differs(tmp_path):
         ("nothing", "no such recipe"),
         ("missing.py:run", r"missing\.py: no such file"),
         (f"{TINY}:tinny", "did you mean 'tiny'"),
-        (f"{TINY}:broken", "must return a ups.pipeline.Run, not int"),
+        (f"{TINY}:broken", r"must return a ups\.pipeline\.Run or ups\.image_bench\.ImageRun, not int"),
         ("missing.yaml", r"missing\.yaml: No such file"),
     ],
 )
@@ -58,7 +58,7 @@ def test_every_recipe_is_listed_with_a_line_and_returns_a_run():
     assert tuple(name for name, _ in listed)[:2] == ("burgers.quick", "burgers.reference")
     for name, line in listed:
         assert 10 < len(line) < 120, name
-        assert isinstance(find_run(name)[1], Run)
+        assert isinstance(find_run(name)[1], KINDS)
 
 
 def test_every_study_is_listed_with_a_line_apart_from_the_recipes_and_returns_a_study():
@@ -103,5 +103,5 @@ def test_what_is_not_a_study_is_said_in_one_line(study, message):
 def test_a_study_is_no_recipe():
     with pytest.raises(UserError, match="no such recipe"):
         find_run("studies.burgers_optimizer")
-    with pytest.raises(UserError, match=r"must return a ups\.pipeline\.Run, not Study"):
+    with pytest.raises(UserError, match=r"must return a ups\.pipeline\.Run or .*, not Study"):
         find_run(f"{TINY_STUDY}:rates")

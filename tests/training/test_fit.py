@@ -364,3 +364,53 @@ def test_progress_and_tracker_hear_of_the_run(tmp_path):
     assert [fraction for fraction, _ in fractions] == pytest.approx([u / 60 for u in range(1, 61)])
     assert "of trivial" in fractions[-1][1]
     assert "updates/s" in fractions[-1][1]
+
+
+def test_a_milestone_sees_every_update_and_the_last_one_once_and_changes_nothing(tmp_path):
+    seen = []
+
+    def look(state, last):
+        seen.append((state.update, last))
+        with state.ema.swapped_in():
+            time.sleep(0.002)
+        return {"looked": float(state.update)} if state.update % 7 == 0 else {}
+
+    for name, milestone in (("plain", None), ("watched", look)):
+        stage = Forecast("operator", toy.Shift(), toy.settings().unroll)
+        with Store(tmp_path / name) as store:
+            fit(stage, toy.waves(), store, toy.settings(), 0, milestone=milestone)
+    assert same(tmp_path / "plain", tmp_path / "watched")
+    assert seen == [(update, update == 60) for update in range(1, 61)]
+    rows = log(tmp_path / "watched")
+    assert {row["update"]: row["looked"] for row in rows if "looked" in row} == {
+        n: n for n in range(7, 61, 7)
+    }
+    plain = {row["update"]: row["loss"] for row in log(tmp_path / "plain")}
+    assert plain.items() <= {row["update"]: row["loss"] for row in rows}.items()
+
+
+def test_the_time_of_milestones_is_not_the_cost_of_training(tmp_path):
+    stage = Forecast("operator", toy.Shift(), toy.settings().unroll)
+
+    def sleep(state, last):
+        time.sleep(0.05)
+        return {}
+
+    begin = time.monotonic()
+    with Store(tmp_path) as store:
+        fitted = fit(stage, toy.waves(), store, toy.settings(), 0, milestone=sleep)
+    assert time.monotonic() - begin - fitted.seconds > 60 * 0.05
+
+
+def test_a_training_that_stops_early_has_a_last_milestone_too(tmp_path):
+    stage, last_ones = Forecast("operator", toy.Shift(), toy.settings().unroll), []
+
+    def look(state, last):
+        last_ones.extend([state.update] * last)
+        return {}
+
+    with Store(tmp_path) as store:
+        settings = toy.settings(num_validations=10, patience=2)
+        fitted = fit(stage, toy.waves(), store, settings, 0, validate=lambda: 1.0, milestone=look)
+    assert fitted.stopped_early
+    assert last_ones == [fitted.updates]

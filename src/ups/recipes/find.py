@@ -10,19 +10,16 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar, get_type_hints
+from typing import Any, get_type_hints
 
 import ups.recipes
 from ups.config import Settings, merge, nearest, read_tree
-from ups.image_bench import ImageRun
-from ups.pipeline import Run
+from ups.runs import KINDS, AnyRun
 from ups.studies.study import Study
 from ups.types import UserError
 
-S = TypeVar("S", bound=Settings)
 
-
-def find_run(recipe: str) -> tuple[str, Run | ImageRun]:
+def find_run(recipe: str) -> tuple[str, AnyRun]:
     """Return the short name and the settings of a recipe, of whichever kind of run.
 
     A .yaml or .json file names the recipe that it starts from as `extends` and the settings that differ.
@@ -30,7 +27,7 @@ def find_run(recipe: str) -> tuple[str, Run | ImageRun]:
     Raises:
         UserError: there is no such recipe (the nearest name is given), or the file is at fault.
     """
-    return _find(recipe, Run)
+    return _find(recipe, KINDS)
 
 
 def find_study(study: str) -> tuple[str, Study]:
@@ -39,31 +36,31 @@ def find_study(study: str) -> tuple[str, Study]:
     Raises:
         UserError: there is no such study (the nearest name is given), or the file is at fault.
     """
-    return _find(study, Study)
+    return _find(study, (Study,))
 
 
 def describe_recipes() -> list[tuple[str, str]]:
     """Return the name and the first docstring line of each recipe."""
-    return [(name, _first_line(function)) for name, function in _named(Run)]
+    return [(name, _first_line(function)) for name, function in _named(KINDS)]
 
 
 def describe_studies() -> list[tuple[str, str]]:
     """Return the name and the first docstring line of each study."""
-    return [(name, _first_line(function)) for name, function in _named(Study)]
+    return [(name, _first_line(function)) for name, function in _named((Study,))]
 
 
-def _find(text: str, kind: type[S]) -> tuple[str, S]:
+def _find(text: str, kinds: tuple[type[Settings], ...]) -> tuple[str, Any]:
     path, _, function = text.partition(":")
-    noun = "study" if kind is Study else "recipe"
+    noun = "study" if Study in kinds else "recipe"
     if path.endswith((".yaml", ".yml", ".json")):
         tree = read_tree(Path(path))
         if "extends" not in tree:
             raise UserError(f"{path}: name the {noun} that it starts from, e.g. 'extends: burgers.quick'")
-        _, parent = _find(str(tree.pop("extends")), kind)
+        _, parent = _find(str(tree.pop("extends")), kinds)
         return Path(path).stem, merge(parent, tree)
     if path.endswith(".py"):
-        return function, _call(_module_from_file(Path(path)), function, path, kind)
-    named = dict(_named(kind))
+        return function, _call(_module_from_file(Path(path)), function, path, kinds)
+    named = dict(_named(kinds))
     if text not in named:
         raise UserError(f"{noun} '{text}': no such {noun}{nearest(text, named)}; `ups list` shows all")
     return text, named[text]()
@@ -73,8 +70,8 @@ def _first_line(function: Callable) -> str:
     return (inspect.getdoc(function) or "").split("\n")[0]
 
 
-def _named(kind: type[S]) -> Iterator[tuple[str, Callable[[], S]]]:
-    """Every public function of a module in this package is a study if it says so, and else a recipe."""
+def _named(kinds: tuple[type[Settings], ...]) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Every public function of a module in this package that says it returns one of these kinds."""
     for module_info in pkgutil.iter_modules(ups.recipes.__path__):
         if module_info.name == "find":
             continue
@@ -84,7 +81,7 @@ def _named(kind: type[S]) -> Iterator[tuple[str, Callable[[], S]]]:
                 not name.startswith("_")
                 and inspect.isfunction(function)
                 and function.__module__ == module.__name__
-                and issubclass(get_type_hints(function)["return"], Study) == (kind is Study)
+                and issubclass(get_type_hints(function)["return"], kinds)
             ):
                 yield f"{module_info.name}.{name}", function
 
@@ -98,14 +95,14 @@ def _module_from_file(path: Path) -> ModuleType:
     return module
 
 
-def _call(module: ModuleType, function: str, path: str, kind: type[S]) -> S:
+def _call(module: ModuleType, function: str, path: str, kinds: tuple[type[Settings], ...]) -> Any:
     functions = [name for name, value in vars(module).items() if inspect.isfunction(value)]
     if function not in functions:
         raise UserError(
             f"{path}: no function '{function}'{nearest(function, functions)}; write {path}:FUNCTION"
         )
     settings = getattr(module, function)()
-    if not isinstance(settings, kind):
-        wanted = f"{kind.__module__}.{kind.__name__}"
+    if not isinstance(settings, kinds):
+        wanted = " or ".join(f"{kind.__module__}.{kind.__name__}" for kind in kinds)
         raise UserError(f"{path}:{function}: must return a {wanted}, not {type(settings).__name__}")
     return settings

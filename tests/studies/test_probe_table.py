@@ -1,0 +1,85 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from toy_study import Toy, study
+from ups.evaluation.rows import RowStore, to_columns
+from ups.studies.probe_table import describe_weights, probe_table
+from ups.studies.study import begin, cells
+from ups.studies.study_folder import read_study
+from ups.types import Row
+
+PLAIN, OWN = "noise error, unweighted", "noise error, Min-SNR 5"
+MEAN_WEIGHT = {PLAIN: 1.0, OWN: 0.913}
+
+
+def run(settings, folder, sharper, shrinks, probed=(PLAIN, OWN)):  # the loss shrinks every trace
+    network = 200.0 * (sharper if settings.effect else 1.0)
+    rng = np.random.default_rng(settings.seed)
+    vectors = network * (1 + 0.02 * rng.normal(size=8)) * (1 + 0.01 * rng.normal())
+    rows = [
+        Row("", "", 0, f"curvature, {name}", "ema", vector, "trace", "", math.nan, value * factor)
+        for name, factor in ((PLAIN, 1.0), (OWN, shrinks))
+        if name in probed
+        for vector, value in enumerate(vectors)
+    ]
+    rows += [Row("", "", 0, "pdebench", "operator", 0, "nrmse", "u", math.nan, 1.0)]
+    store = RowStore(folder, run=folder.name, seed=settings.seed)
+    columns = to_columns(rows)
+    store.write("all", {name: columns[name] for name in columns if name not in ("run", "variant", "seed")})
+    store.combine()
+    under = OWN if settings.effect else PLAIN
+    record = {
+        "settings": settings.model_dump(mode="json"),
+        "seed": settings.seed,
+        "weighting": {"trained_under": under, "mean_weight": MEAN_WEIGHT},
+        "finished": "now",
+    }
+    (folder / "run.json").write_text(json.dumps(record))
+
+
+def table(folder, sharper, shrinks, **changes):
+    definition = study(variants={"min_snr": ("effect=0.3",)}, base=Toy())
+    begin(definition, folder)
+    for cell in cells(definition):
+        run(definition.settings(*cell), folder / cell.name, sharper, shrinks, **changes)
+    return probe_table(read_study(folder))
+
+
+def test_a_loss_that_shrinks_is_told_from_a_network_that_is_flatter(tmp_path):
+    found = table(tmp_path, sharper=1.16, shrinks=0.6)
+    assert found.objectives == (PLAIN, OWN)
+    base, variant = found.lines
+    assert variant.change[PLAIN].mean == pytest.approx(0.16, abs=1e-9)
+    assert variant.change[OWN].mean == pytest.approx(0.16, abs=1e-9)
+    assert base.traces[OWN].mean / base.traces[PLAIN].mean == pytest.approx(0.6)
+    assert base.traces[PLAIN].low < base.traces[PLAIN].mean < base.traces[PLAIN].high
+    (sentence,) = found.sentences
+    assert "30 %" in sentence  # 0.6 times 1.16, the diagonal of the table
+    assert "40 %" in sentence  # the loss alone
+    assert "+16 %" in sentence  # the network, in truth sharper
+    share = 100 * math.log(0.6) / math.log(0.6 * 1.16)
+    assert f"{share:.0f} % of the apparent flattening is rescaling" in sentence
+
+
+def test_a_network_that_is_flatter_by_itself_is_credited(tmp_path):
+    (sentence,) = table(tmp_path, sharper=0.5, shrinks=0.8).sentences
+    share = 100 * math.log(0.8) / math.log(0.4)
+    assert f"{share:.0f} % of the apparent flattening is rescaling" in sentence
+
+
+def test_where_the_own_losses_show_no_flattening_nothing_is_explained(tmp_path):
+    (sentence,) = table(tmp_path, sharper=1.5, shrinks=0.8).sentences
+    assert "no flattening" in sentence
+
+
+def test_the_mean_weights_are_said(tmp_path):
+    said = describe_weights(table(tmp_path, 1.0, 0.9))
+    assert "0.913" in said
+    assert OWN in said
+
+
+def test_runs_that_were_not_probed_under_two_objectives_have_no_table(tmp_path):
+    assert table(tmp_path, 1.0, 0.9, probed=(PLAIN,)) is None

@@ -1,0 +1,64 @@
+import json
+
+import pytest
+import torch
+
+from ups.models.emulator import load
+from ups.probe import ForecastProbe, forecast_objective, probe
+from ups.probes.products import hessian_form
+from ups.probes.trace import hutchinson, rademacher
+from ups.training.stages import Forecast
+from ups.types import Fields, Trajectory, UserError
+
+FEW = ["num_vectors=1", "max_lanczos=2"]
+
+
+def measured(path):
+    return json.loads(path.read_text())["measured"]
+
+
+def test_the_denoiser_of_an_image_run_is_probed_as_it_was_after_training(tiny_image_run):
+    lines = []
+    path = probe(tiny_image_run, [], lines.append)
+    found = measured(path)
+    before = json.loads((tiny_image_run / "curvature.json").read_text())
+    assert [each["curvature"]["trace"] for each in found] == [each["trace"] for each in before]
+    assert {each["curvature"]["probe_hash"] for each in found} == {before[0]["probe_hash"]}
+    assert len(lines) == 4
+    for each in found:
+        norms = each["gradient_by_module"].values()
+        assert sum(norm**2 for norm in norms) == pytest.approx(each["curvature"]["gradient_norm"] ** 2)
+
+
+def test_operator_and_peers_of_a_run_are_probed_under_their_forecast_loss(tiny_run):
+    found = measured(probe(tiny_run, [*FEW, "num_windows=4"], lambda _: None))
+    assert {each["stage"] for each in found} == {"operator", "tuned_fno"}
+    for each in found:
+        assert each["curvature"]["loss"] > 0
+        assert each["curvature"]["gauss_newton"]["raw"][0] > 0
+
+
+def test_the_forecast_objective_is_the_loss_of_the_stage_and_scales_with_it(tiny_run):
+    fields = Fields(("u",), ("1",), (1.0,), 0.05, params=("beta",))
+    emulator = load(tiny_run)
+    values = torch.sin(torch.arange(2 * 3 * 32).reshape(2, 3, 1, 32) / 5.0)
+    batch = Trajectory(values, torch.ones(2, len(emulator.fields.params)), fields)
+    objective, params = forecast_objective(emulator, batch, ForecastProbe(num_steps=2))
+    expected, _ = Forecast("operator", emulator, ((0.0, 2),)).loss(batch, torch.Generator())
+    assert objective(params).item() == pytest.approx(expected.mean().item(), rel=1e-5)
+
+    def trace(scale):
+        form = hessian_form(lambda weights: scale * objective(weights), params)
+        return hutchinson(form, rademacher(params, 0, 1)).mean
+
+    assert trace(4.0) == pytest.approx(4 * trace(1.0), rel=1e-4)
+
+
+def test_probes_that_cannot_be_made_are_said_in_one_line(tiny_image_run, tmp_path):
+    with pytest.raises(UserError, match="not a run folder"):
+        probe(tmp_path, [], lambda _: None)
+    with pytest.raises(UserError, match="did you mean 'num_vectors'"):
+        probe(tiny_image_run, ["num_vector=3"], lambda _: None)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(UserError, match="not finished"):
+        probe(tmp_path, [], lambda _: None)
