@@ -26,6 +26,17 @@ def tiny_run(tmp_path_factory, cache):
 
 
 @pytest.fixture(scope="session")
+def kicked_run(tmp_path_factory, cache):
+    """A finished run of the tiny kicked recipe, for reading only."""
+    from tiny_recipe import kicked
+    from ups.pipeline import run
+
+    folder = tmp_path_factory.mktemp("runs") / "kicked"
+    run(kicked(), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
     """The folder of pictures of the tiny image run."""
     from tiny_images import write_pictures

@@ -16,6 +16,7 @@ import tiny_study
 from ups import cli
 
 RECIPE = f"{Path(tiny_recipe.__file__)}:tiny"
+KICKED = f"{Path(tiny_recipe.__file__)}:kicked"
 STUDY = f"{Path(tiny_study.__file__)}:rates"
 
 
@@ -54,6 +55,12 @@ def test_run_list_evaluate_predict_and_data_work_together(ups, tmp_path, tiny_ru
     made = tmp_path / "made.hdf5"
     settings = ["equation=advection", "num_trajectories=5", "num_cells=32", "num_frames=14", "seed=9"]
     assert ups("data", "make", made, *settings)[0] == 0
+    kicked = tmp_path / "kicked.hdf5"
+    assert (
+        ups("data", "make", kicked, "kind=kicked", "num_trajectories=3", "num_cells=32", "num_frames=4")[0]
+        == 0
+    )
+    assert "burgers" in ups("data", "inspect", kicked)[1]
     code, out, _ = ups("data", "inspect", made)
     assert code == 0
     assert "advection" in out
@@ -62,6 +69,32 @@ def test_run_list_evaluate_predict_and_data_work_together(ups, tmp_path, tiny_ru
     assert (tmp_path / "other" / "report.html").exists()
     assert ups("predict", tiny_run, "--input", made, "--output", "forecast.hdf5", "--steps", "3")[0] == 0
     assert "4, dt 0.05" in ups("data", "inspect", "forecast.hdf5")[1]
+
+
+def test_an_ensemble_is_forecast_by_the_corrector_and_its_student(ups, tmp_path, kicked_run):
+    made = tmp_path / "made.hdf5"
+    assert (
+        ups("data", "make", made, "kind=kicked", "num_trajectories=3", "num_cells=32", "num_frames=4")[0] == 0
+    )
+    for name in ("corrector", "student", "crps_operator"):
+        words = [
+            "--input",
+            made,
+            "--output",
+            f"{name}.hdf5",
+            "--steps",
+            "3",
+            "--members",
+            "5",
+            "--stepper",
+            name,
+        ]
+        assert ups("predict", kicked_run, *words)[0] == 0
+        with h5py.File(f"{name}.hdf5") as file:
+            members = file["members"][:]
+        assert members.shape == (3, 5, 4, 1, 32)
+        assert members[:, :, 1:].std(1).min() > 0
+        assert not np.ptp(members[:, :, 0], axis=1).any()
 
 
 def test_the_run_folder_is_named_after_the_recipe_and_what_was_changed(ups, tmp_path):
@@ -102,6 +135,18 @@ BAD = {
     "one trajectory": (["run", "burgers.reference", "data.file=one.hdf5"], "at least 3"),
     "few frames": (["run", RECIPE, "data.num_frames=2"], "2 frames"),
     "parts that do not fit": (["run", RECIPE, "codec.kind=perceiver"], "spectral_flux"),
+    "no network calls": (["run", KICKED, "corrector.num_steps=0"], "corrector.num_steps'.*greater than 0"),
+    "noise that does not exist": (
+        ["run", KICKED, "corrector.process.kind=lineer"],
+        "must be one of 'linear'",
+    ),
+    "a network too wide for its tokens": (["run", KICKED, "corrector.network.modes=40"], "take fewer modes"),
+    "a student of nobody": (["run", KICKED, "corrector=null"], "no corrector to teach it"),
+    "one member": (["run", KICKED, "num_members=1"], "greater than or equal to 2"),
+    "too short to roll": (
+        ["run", KICKED, "corrector.rolled_steps=20"],
+        "frames but the longest window needs",
+    ),
     "unknown symmetry": (["run", RECIPE, "training.symmetries=[shif]"], "shif"),
     "unknown tracker": (["run", RECIPE, "--tracker", "tensorbord"], "did you mean 'tensorboard'"),
     "output is a file": (["run", RECIPE, "--out", "text.hdf5"], "text.hdf5"),

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import ups
-from tiny_recipe import tiny
+from tiny_recipe import kicked, tiny
 from ups.config import override
 from ups.data.synthetic import Synthetic
 from ups.evaluation.rows import query, trajectory_scores
 from ups.models.autoencoder import Convolutional
 from ups.models.operator import Transformer
+from ups.models.saved import load_saved
 from ups.pipeline import load, run
 from ups.types import UserError
 
@@ -107,6 +108,52 @@ def test_a_run_that_is_killed_five_times_ends_with_the_same_bits(tmp_path):
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     assert kills >= 3
     assert np.array_equal(numbers(tmp_path / "killed"), numbers(tmp_path / "whole"))
+
+
+def test_what_stands_on_the_operator_is_trained_judged_scored_and_saved(kicked_run):
+    record = json.loads((kicked_run / "run.json").read_text())
+    assert list(record["stages"]) == ["operator", "crps_operator", "corrector", "student"]
+    members = {rung["name"]: (rung["kind"], rung.get("num_members", 1)) for rung in record["ladder"]}
+    assert members["operator"] == ("ours", 1)
+    assert members["operator + colored noise"] == ("peer", 3)
+    assert members["corrector"] == members["student"] == ("ours", 3)
+    assert members["perfect ensemble"] == ("ceiling", 3)
+    scores = trajectory_scores(kicked_run / "rows.parquet", "pdebench", "fair_crps")
+    assert {values.shape for values in scores.values()} == {(1, 4)}
+    assert scores["perfect ensemble"].mean() < scores["persistence"].mean()
+    assert len(record["guards"]["corrector"]) == 3
+    assert record["judged"]["corrector"]["structure learned"] > 0
+    page = (kicked_run / "report.md").read_text()
+    assert all(line in page for line in record["guards"]["corrector"])
+    for name in ("crps_operator", "corrector", "student"):
+        assert load_saved(kicked_run / "stages" / name / "stepper").num_context == 1
+
+
+def test_a_kicked_run_that_is_stopped_at_any_stage_ends_with_the_same_bits(kicked_run, tmp_path, monkeypatch):
+    from ups import pipeline
+
+    stages = []
+
+    def stop_after_each(stage, *rest):
+        fitted = fit_stage(stage, *rest)
+        if stage.name not in stages:
+            stages.append(stage.name)
+            raise KeyboardInterrupt
+        return fitted
+
+    fit_stage = pipeline._fit
+    monkeypatch.setattr(pipeline, "_fit", stop_after_each)
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            run(kicked(), tmp_path / "stopped")
+    run(kicked(), tmp_path / "stopped")
+    assert stages == ["operator", "crps_operator", "corrector", "student"]
+    assert np.array_equal(numbers(tmp_path / "stopped"), numbers(kicked_run))
+
+
+def test_a_student_without_a_teacher_is_one_clear_line():
+    with pytest.raises(UserError, match="no corrector to teach it"):
+        override(kicked(), ["corrector=null"])
 
 
 def test_a_codec_with_parameters_is_trained_first_and_is_the_ceiling(tmp_path):

@@ -24,6 +24,17 @@ def test_the_own_test_split_gives_the_numbers_of_the_run(tiny_run, tmp_path):
     assert (tmp_path / "again" / "report.html").stat().st_size > 1000
 
 
+def test_ensembles_are_measured_again_with_the_same_noise(kicked_run, tmp_path):
+    evaluate(kicked_run, None, [], tmp_path / "again")
+    again, before = (
+        trajectory_scores(folder / "rows.parquet", "pdebench", "fair_crps")
+        for folder in (tmp_path / "again", kicked_run)
+    )
+    assert again.keys() == before.keys()
+    for name in ("corrector", "student", "perfect ensemble"):
+        np.testing.assert_allclose(np.sort(again[name]), np.sort(before[name]), rtol=1e-6)
+
+
 def test_trajectories_that_the_training_knows_are_left_out(tiny_run, tmp_path):
     splits = load(tiny())
     for name, part in (("all", [splits.train, splits.test]), ("known", [splits.train])):

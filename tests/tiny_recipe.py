@@ -1,8 +1,13 @@
 """A run of seconds: one line, one small operator, one small peer."""
 
+from ups.data.kicked import Kicked
 from ups.data.synthetic import Synthetic
+from ups.models.corrector import CorrectorSettings
 from ups.models.operator import SpectralFlux
 from ups.models.peers import TunedFNO
+from ups.models.residual_nets import SpectralLocal
+from ups.models.stochastic import StochasticOperator
+from ups.models.student import StudentSettings
 from ups.pipeline import Run
 from ups.training.settings import Fit
 
@@ -15,6 +20,29 @@ def tiny() -> Run:
         peers={"tuned_fno": TunedFNO(num_context=2, width=8, modes=4)},
         solver_cells=(8, 16, 32),
         training=Fit(updates=60, batch_size=8, unroll=((0.0, 1), (0.5, 2)), num_validations=2, warmup=5),
+    )
+
+
+def kicked() -> Run:
+    """Kicked Burgers on 32 cells, with everything that stands on the operator."""
+    once = Fit(updates=30, batch_size=8, unroll=((0.0, 1),), num_validations=2, warmup=5)
+    return Run(
+        data=Kicked(num_trajectories=40, num_cells=32, num_frames=14),
+        operator=SpectralFlux(width=8, num_blocks=1, modes=4, kernel_size=3),
+        peers={
+            "crps_operator": StochasticOperator(
+                width=8, num_blocks=1, modes=4, kernel_size=3, unroll=((0.0, 1),)
+            )
+        },
+        corrector=CorrectorSettings(
+            network=SpectralLocal(width=8, num_blocks=1, modes=4, kernel_size=3), num_steps=2
+        ),
+        student=StudentSettings(teacher_steps=2),
+        solver_cells=(32,),
+        num_members=3,
+        training=once,
+        corrector_training=once,
+        student_training=once,
     )
 
 

@@ -46,7 +46,7 @@ from ups.solvers.stepper import Coarse
 from ups.streams import stream
 from ups.studies.report import write_report
 from ups.training import distributed
-from ups.training.corrector_stages import Correct, Distill, judge, residual_spectrum
+from ups.training.corrector_stages import Correct, Distill, explain, judge, residual_spectrum
 from ups.training.ensemble_stages import CRPSForecast
 from ups.training.fit import Fitted, fit
 from ups.training.settings import Fit
@@ -142,9 +142,11 @@ def run(settings: Run, folder: Path, tracker: str = "none") -> None:
         fitted = train_emulator(networks.emulator, work)
         for name, peer in networks.peers.items():
             fitted[name] = train_peer(name, peer, work)
-        guards = {}
+        judged, guards = {}, {}
         if networks.corrected:
-            fitted["corrector"], guards["corrector"] = train_corrector(networks.corrected, work)
+            fitted["corrector"], judged["corrector"] = train_corrector(networks.corrected, work)
+            guards["corrector"] = explain(judged["corrector"])
+            sys.stderr.write("".join(f"corrector: {line}\n" for line in guards["corrector"]))
         if networks.corrected and settings.student:
             networks = replace(networks, student=settings.student.build(networks.corrected))
             fitted["student"] = train_student(networks, work)
@@ -159,7 +161,7 @@ def run(settings: Run, folder: Path, tracker: str = "none") -> None:
             found = measure(rungs, networks.emulator.reconstruct, test, rows, progress)
 
         found["stages"] = {name: asdict(stage) for name, stage in fitted.items()}
-        found["guards"] = guards
+        found["guards"], found["judged"] = guards, judged
         parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
         found["data"] = {"digest": splits.digest} | describe(settings, parts)
         made = begun | found | {"evaluated": record.now()}

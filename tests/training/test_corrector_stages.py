@@ -9,7 +9,7 @@ from ups.models.corrector import Wiener
 from ups.models.residual import ResidualSpectrum
 from ups.models.student import StudentSettings
 from ups.streams import stream
-from ups.training.corrector_stages import Correct, Distill, judge, residual_spectrum, residuals
+from ups.training.corrector_stages import Correct, Distill, explain, judge, residual_spectrum, residuals
 from ups.training.stages import Stage, gradient_reach
 from ups.types import UserError
 
@@ -109,6 +109,18 @@ def test_a_corrector_that_predicts_nothing_is_shown_to_be_worse_than_coloured_no
     found = judge(Correct("corrector", model), data, data, stream(0, "judge"))
     assert found["mean skill"] == pytest.approx(1)
     assert found["structure learned"] > 2
+
+
+def test_a_verdict_names_failure_noise_and_gain():
+    good = {"mean skill": 0.7, "structure learned": 0.6, "variance ratio": 0.9}
+    sizes = {"residual": 0.2, "residual in training": 0.19}
+    words = " ".join(explain(good | sizes))
+    assert "corrected by 30%" in words
+    assert "40% below" in words
+    bad = " ".join(explain(good | sizes | {"mean skill": 1.1, "structure learned": 1.2}))
+    assert "failed" in bad
+    assert "no better than coloured noise" in bad
+    assert "no fault" in " ".join(explain(good | sizes | {"mean skill": 1.0}))
 
 
 def test_a_biased_corrector_fails_the_mean_skill():

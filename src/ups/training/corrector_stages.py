@@ -22,6 +22,9 @@ from ups.types import Trajectory, UserError
 LEVELS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 """LogSNRs at which a denoiser is compared with the best linear one."""
 
+FAILED = 1.02
+"""Mean skill above which a corrector is worse than none."""
+
 NUM_WINDOWS = 512
 """Windows of held-out data on which a corrector is judged."""
 
@@ -152,6 +155,27 @@ def judge(stage: Correct, train: Trajectory, held_out: Trajectory, generator: Ge
         "residual in training": there**0.5,
         "variance ratio": there / here,
     }
+
+
+def explain(found: dict[str, float]) -> list[str]:
+    """Return in words what `judge` found: why the residual's loss is the size it is."""
+    skill, structure, ratio = found["mean skill"], found["structure learned"], found["variance ratio"]
+    if skill > FAILED:
+        mean = f"the stage has failed: predicting zero is better by {skill - 1:.0%}"
+    elif skill > 0.98:
+        mean = "the mean of the residual cannot be predicted, which is no fault: what is left is noise"
+    else:
+        mean = f"the mean of the forecast is corrected by {1 - skill:.0%} of the residual's energy"
+    if structure >= 1:
+        shape = "no better than coloured noise of the residual's spectrum"
+    else:
+        shape = f"{1 - structure:.0%} below the best that coloured noise of the residual's spectrum can do"
+    return [
+        f"mean skill {skill:.3f}: {mean}",
+        f"structure learned {structure:.3f}: the denoiser's error is {shape}",
+        f"residual {found['residual']:.3g} of the data's deviation on held-out trajectories, "
+        f"{found['residual in training']:.3g} in training (variance ratio {ratio:.2f})",
+    ]
 
 
 @dataclass(frozen=True)
