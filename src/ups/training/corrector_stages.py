@@ -182,9 +182,9 @@ def explain(found: dict[str, float]) -> list[str]:
 class Distill:
     """Train a student towards its teacher, the K-step corrector, on the residuals of the data.
 
-    "trajectory": the teacher walks its K hops from noise; a jump between two random points of that walk has to land
-    where it leads. "consistency" (with `ddim` hops) and "shortcut" are the losses of `ups.diffusion.losses`. The
-    trivial predictor finds no residual, x0_hat = 0.
+    "trajectory": the teacher walks its K hops from noise; jumps over the whole walk, over its halves and between two
+    random points of it have to land where it leads. "consistency" (with `ddim` hops) and "shortcut" are the losses
+    of `ups.diffusion.losses`. The trivial predictor finds no residual, x0_hat = 0.
     """
 
     name: str
@@ -236,20 +236,21 @@ class Distill:
             points = [process.corrupt(torch.zeros_like(noise), noise, grid[:1].expand(len(noise)))]
             for k in range(num_steps):
                 points.append(hop(points[-1], grid[k].expand(len(noise)), grid[k + 1].expand(len(noise))))
-        walk = torch.stack(points)
-        # half of the jumps are the whole walk, which is what one step is; the others start and end anywhere on it
+        # the walk costs as much as five jumps are to learn, so it teaches several: the whole, both halves, any part
         start = torch.randint(num_steps, (len(noise),), generator=generator, device=generator.device)
         far = torch.rand((len(noise),), generator=generator, device=generator.device)
         end = (start + 1 + (far * (num_steps - start)).long()).clamp(max=num_steps)
-        whole = torch.rand((len(noise),), generator=generator, device=generator.device) < 0.5
-        start, end = torch.where(whole, 0, start), torch.where(whole, num_steps, end)
-        rows = torch.arange(len(noise), device=noise.device)
-        x_t, x_s, t, s = walk[start, rows], walk[end, rows], grid[start], grid[end]
-        landing = student.jump(x_t, t, s, *given)
-        # without x0_hat, `move` only shrinks the noise
-        still = move(process, x_t, torch.zeros_like(x_t), t, s)
-        reach = (x_s - still).square().flatten(1).mean(1)
-        return (landing - x_s).square().flatten(1).mean(1), {"trivial": reach}
+        none, half, all_ = (torch.full_like(start, k) for k in (0, num_steps // 2, num_steps))
+        walk, rows = torch.stack(points), torch.arange(len(noise), device=noise.device)
+        losses, trivial = [], []
+        for first, last in ((none, all_), (none, half), (half, all_), (start, end)):
+            x_t, x_s, t, s = walk[first, rows], walk[last, rows], grid[first], grid[last]
+            still = move(
+                process, x_t, torch.zeros_like(x_t), t, s
+            )  # without x0_hat it only shrinks the noise
+            losses.append((student.jump(x_t, t, s, *given) - x_s).square().flatten(1).mean(1))
+            trivial.append((x_s - still).square().flatten(1).mean(1))
+        return torch.stack(losses).mean(0), {"trivial": torch.stack(trivial).mean(0)}
 
 
 def _pool(stage: Correct, data: Trajectory) -> tuple[Given, Float[Tensor, "batch token dim"]]:
