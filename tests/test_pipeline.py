@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ups
-from tiny_recipe import kicked, tiny
+from tiny_recipe import kicked, steady, tiny
 from ups.config import override
 from ups.data.synthetic import Synthetic
 from ups.evaluation.rows import query, trajectory_scores
@@ -18,6 +18,7 @@ from ups.models.autoencoder import Convolutional
 from ups.models.operator import Transformer
 from ups.models.saved import load_saved
 from ups.pipeline import load, run
+from ups.reevaluate import evaluate
 from ups.types import UserError
 
 COMMAND = [sys.executable, "-m", "ups", "run"]
@@ -149,6 +150,25 @@ def test_a_kicked_run_that_is_stopped_at_any_stage_ends_with_the_same_bits(kicke
     run(kicked(), tmp_path / "stopped")
     assert stages == ["operator", "crps_operator", "corrector", "student"]
     assert np.array_equal(numbers(tmp_path / "stopped"), numbers(kicked_run))
+
+
+def test_a_steady_prior_stands_beside_climatology_and_its_outcomes_are_counted(tmp_path):
+    run(steady(), tmp_path / "steady")
+    record = json.loads((tmp_path / "steady" / "run.json").read_text())
+    assert list(record["stages"]) == ["corrector"]  # the mean has nothing to train
+    members = {rung["name"]: (rung["kind"], rung.get("num_members", 1)) for rung in record["ladder"]}
+    assert members["climatology"] == ("trivial", 3)
+    assert members["corrector"] == ("ours", 3)
+    scores = trajectory_scores(tmp_path / "steady" / "rows.parquet", "from_initial", "fair_crps")
+    assert scores["climatology"].mean() < scores["persistence"].mean()
+    outcomes = record["guards"]["outcomes"]
+    assert sum(int(line.split(" ")[0]) for line in outcomes) == 4
+    page = (tmp_path / "steady" / "report.md").read_text()
+    assert all(line in page for line in outcomes)
+    evaluate(tmp_path / "steady", None, ["data.seed=1"], tmp_path / "again")
+    again = trajectory_scores(tmp_path / "again" / "rows.parquet", "from_initial", "fair_crps")
+    assert again.keys() == scores.keys()
+    assert again["climatology"].shape == (1, 40)
 
 
 def test_a_student_without_a_teacher_is_one_clear_line():

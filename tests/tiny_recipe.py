@@ -1,11 +1,13 @@
 """A run of seconds: one line, one small operator, one small peer."""
 
 from ups.data.kicked import Kicked
+from ups.data.steady import Steady
 from ups.data.synthetic import Synthetic
 from ups.models.corrector import CorrectorSettings
+from ups.models.mean_operator import Mean
 from ups.models.operator import SpectralFlux
 from ups.models.peers import TunedFNO
-from ups.models.residual_nets import SpectralLocal
+from ups.models.residual_nets import ParametersAlone, SpectralLocal
 from ups.models.stochastic import StochasticOperator
 from ups.models.student import StudentSettings
 from ups.pipeline import Run
@@ -43,6 +45,20 @@ def kicked() -> Run:
         training=once,
         corrector_training=once,
         student_training=once,
+    )
+
+
+def steady() -> Run:
+    """A steady prior on 32 cells, told nothing but nu."""
+    once = Fit(updates=30, batch_size=8, unroll=((0.0, 1),), num_validations=2, warmup=5)
+    network = SpectralLocal(width=8, num_blocks=1, modes=4, kernel_size=3)
+    return Run(
+        data=Steady(num_trajectories=40, num_cells=32, nu=(0.005, 0.01)),
+        operator=Mean(),
+        corrector=CorrectorSettings(network=ParametersAlone(network=network), num_steps=2),
+        num_members=3,
+        training=once,
+        corrector_training=once,
     )
 
 

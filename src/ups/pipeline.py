@@ -17,8 +17,10 @@ from ups.config import Settings, digest
 from ups.data.kicked import Kicked
 from ups.data.pdebench import PDEBench
 from ups.data.splits import Splits, initial_hashes, split
+from ups.data.steady import Steady
 from ups.data.synthetic import Synthetic
 from ups.evaluation.ladder import Rung, error, leading_protocol, match, measure
+from ups.evaluation.outcomes import compare_outcomes
 from ups.evaluation.protocols import ONE_STEP, PDEBENCH
 from ups.evaluation.rows import RowStore
 from ups.files import written_whole
@@ -67,7 +69,7 @@ Peer = StatePeer | ChangePeer | StochasticPeer
 class Run(Settings):
     """All that a run depends on; a recipe is a function that returns one."""
 
-    data: Annotated[Synthetic | Kicked | PDEBench, Field(discriminator="kind")]
+    data: Annotated[Synthetic | Kicked | Steady | PDEBench, Field(discriminator="kind")]
     """Where the trajectories come from."""
     codec: AutoencoderSettings = IdentityPatches()
     """Between frames and the tokens that the operator advances."""
@@ -159,6 +161,8 @@ def run(settings: Run, folder: Path, tracker: str = "none") -> None:
             rows = RowStore(folder, run=folder.name, seed=settings.seed)
             test = splits.test.to(distributed.device())
             found = measure(rungs, networks.emulator.reconstruct, test, rows, progress)
+        if isinstance(settings.data, Steady):
+            guards["outcomes"] = compare_outcomes(rungs, test, settings.seed)
 
         found["stages"] = {name: asdict(stage) for name, stage in fitted.items()}
         found["guards"], found["judged"] = guards, judged
@@ -209,7 +213,7 @@ def ladder(settings: Run, data: Trajectory, networks: Networks, seconds: dict[st
     for name, peer in networks.peers.items():
         drawn = isinstance(peer, StochasticPeer)
         rungs.append(Rung(name, "peer", peer, seconds[name], members if drawn else 1))
-    spent = seconds["operator"] + seconds.get("codec", 0.0)
+    spent = seconds.get("operator", 0.0) + seconds.get("codec", 0.0)
     rungs.append(Rung("operator", "ours", emulator, spent))
     if networks.corrected:
         noise = ColoredNoise(emulator, networks.corrected.correction.spectrum)
@@ -219,6 +223,8 @@ def ladder(settings: Run, data: Trajectory, networks: Networks, seconds: dict[st
     if networks.student:
         spent += seconds["student"]
         rungs.append(Rung("student", "ours", networks.student, spent, members))
+    if isinstance(settings.data, Steady):
+        rungs.append(Rung("climatology", "trivial", settings.data.climatology(), num_members=members))
     if isinstance(settings.data, Kicked):
         perfect = settings.data.perfect()
         rungs.append(Rung("perfect ensemble", "ceiling", perfect, num_members=members))
@@ -257,16 +263,17 @@ def build_peer(settings: Run, name: str, splits: Splits) -> Peer:
 
 
 def train_emulator(emulator: Emulator, work: Work) -> dict[str, Fitted]:
-    """Train the codec, if it has parameters, then the operator on top of it; save both as one emulator."""
+    """Train the codec, then the operator on top of it, each if it has parameters; save both as one emulator."""
     stages = {}
     settings, codec = work.settings, cast(nn.Module, emulator.codec)
     if any(parameter.requires_grad for parameter in codec.parameters()):
         stage = Autoencode("codec", codec, emulator.normalizer)
         stages["codec"] = _fit(stage, settings.codec_training, work, settings.codec)
         codec.requires_grad_(False)  # the operator learns to move in a fixed space
-    stage = Forecast("operator", emulator, settings.training.unroll)
-    made_from = (settings.codec, settings.codec_training, settings.operator)
-    stages["operator"] = _fit(stage, settings.training, work, *made_from)
+    if any(parameter.requires_grad for parameter in cast(nn.Module, emulator.operator).parameters()):
+        stage = Forecast("operator", emulator, settings.training.unroll)
+        made_from = (settings.codec, settings.codec_training, settings.operator)
+        stages["operator"] = _fit(stage, settings.training, work, *made_from)
     emulator.requires_grad_(False)  # what comes on top leaves it as it is
     if distributed.is_main():
         save(emulator, work.store.folder / "stages" / "emulator")

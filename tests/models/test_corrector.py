@@ -118,5 +118,5 @@ def test_bad_settings_are_one_clear_line(bad, words):
 
 
 def test_a_network_that_does_not_fit_the_tokens_is_refused():
-    with pytest.raises(UserError, match=f"there are {NUM_CELLS}"):
+    with pytest.raises(UserError, match=f"there are {NUM_CELLS}; take fewer modes"):
         corrected(network=SpectralLocal(modes=20))

@@ -158,7 +158,7 @@ def test_what_does_not_fit_together_is_said_in_one_line():
     patches, cells = (settings.build(FIELDS, NUM_CELLS, generator) for settings in (PATCHES, CELLS))
     with pytest.raises(UserError, match="patch_size=1"):
         SpectralFlux(modes=8).build(patches, FIELDS, NUM_CELLS, generator)
-    with pytest.raises(UserError, match="at least 64 cells; the data have 32"):
+    with pytest.raises(UserError, match="at least 64 cells, there are 32"):
         SpectralFlux(modes=32).build(cells, FIELDS, NUM_CELLS, generator)
     with pytest.raises(UserError, match="halves the tokens 2 times, but the autoencoder makes 6"):
         UTransformer(depths=(1, 1, 1)).build(perceiver, FIELDS, NUM_CELLS, generator)

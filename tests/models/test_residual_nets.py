@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ups.models.initialization import initialize
-from ups.models.residual_nets import Attention, ResidualNet, SpectralLocal, TokenMLP
+from ups.models.residual_nets import Attention, ParametersAlone, ResidualNet, SpectralLocal, TokenMLP
 from ups.streams import stream
 
 KINDS = {
@@ -68,3 +68,19 @@ def test_a_token_mlp_sees_one_token_alone():
     change = (net(moved, level, given, params) - net(x, level, given, params)).abs().amax((0, 2))
     assert change[5] > 1e-4
     assert not change[torch.arange(12) != 5].any()
+
+
+def test_a_network_of_parameters_alone_sees_the_noisy_residual_and_nothing_that_is_given():
+    def make():
+        body = ParametersAlone(network=KINDS["spectral_local"]).build(12, 9, 3)
+        return ResidualNet(body, num_params=2, num_levels=1)
+
+    net, (x, level, _, given, params) = disturb(initialize(make, stream(0, "init"))), inputs()
+    before = net(x, level, given, params)
+    assert torch.equal(net(x, level, given + 1, params), before)
+    for changed in (
+        (x + 1, level, given, params),
+        (x, level + 1, given, params),
+        (x, level, given, params + 1),
+    ):
+        assert (net(*changed) - before).abs().max() > 1e-4

@@ -170,7 +170,7 @@ def test_settings_that_do_not_fit_the_data_are_named():
     normalizer = fit_normalizer(trajectory())
     with pytest.raises(UserError, match="boundary of the data is 'outflow'"):
         SETTINGS.build(replace(FIELDS, boundary="outflow"), normalizer, 32, stream(0, "init"))
-    with pytest.raises(UserError, match="modes=32, kernel_size=7 need at least 64 cells; the data have 32"):
+    with pytest.raises(UserError, match="modes=32, kernel_size=7 need at least 64 cells, there are 32"):
         StochasticOperator().build(FIELDS, normalizer, 32, stream(0, "init"))
     with pytest.raises(ValidationError, match="must be odd"):
         StochasticOperator(kernel_size=4)

@@ -4,12 +4,20 @@ import math
 import pytest
 import torch
 
-from ups.solvers.equations import Advection, Burgers, FisherKPP, Heat, KuramotoSivashinsky
+from ups.solvers.equations import Advection, AllenCahn, Burgers, FisherKPP, Heat, KuramotoSivashinsky
 from ups.solvers.initial import clean
+from ups.solvers.spectral import derivative
 from ups.streams import stream
 
 N, EXTENT = 64, 3.0
-ALL = [Burgers(0.01), Advection(0.7), Heat(0.02), KuramotoSivashinsky(), FisherKPP(0.05, 1.0)]
+ALL = [
+    Burgers(0.01),
+    Advection(0.7),
+    Heat(0.02),
+    KuramotoSivashinsky(),
+    FisherKPP(0.05, 1.0),
+    AllenCahn(0.05),
+]
 
 
 def centers(num_cells=N, extent=EXTENT):
@@ -42,7 +50,7 @@ def test_the_mean_is_conserved_to_round_off(equation):
     assert (result.mean(1) - u0.mean(1)).abs().max() < 1e-13
 
 
-@pytest.mark.parametrize("equation", [ALL[0], ALL[3]], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("equation", [ALL[0], ALL[3], ALL[5]], ids=lambda e: type(e).__name__)
 def test_reflection_of_space_and_value_is_a_symmetry(equation):
     advance = equation.propagator(0.3, N, EXTENT)
     u0 = frames()
@@ -124,6 +132,52 @@ def test_fisher_fronts_run_at_twice_the_root_of_nu_rho():
     assert speed == pytest.approx(2 * math.sqrt(nu * rho) - 1.5 / 8.75 / math.sqrt(rho / nu), abs=0.02)
 
 
+def test_uniform_allen_cahn_follows_its_exact_relaxation():
+    start = torch.tensor([0.05, 0.5, 1.0, 1.7, -0.4, 0.0], dtype=torch.float64)
+    for time in (0.5, 4.0):
+        result = AllenCahn(0.5).propagator(time, N, EXTENT)(start[:, None].expand(-1, N))
+        expected = start / (start**2 + (1 - start**2) * math.exp(-2 * time)).sqrt()
+        torch.testing.assert_close(result, expected[:, None].expand(-1, N), rtol=0, atol=1e-5)
+
+
+def test_small_allen_cahn_waves_grow_at_1_minus_nu_k2():
+    nu, time = 0.05, 1.5
+    for mode in (0, 1, 4, 12):
+        k = 2 * math.pi * mode / EXTENT
+        u0 = 1e-8 * torch.cos(k * centers())[None]
+        result = AllenCahn(nu).propagator(time, N, EXTENT)(u0)
+        torch.testing.assert_close(result, u0 * math.exp((1 - nu * k**2) * time), rtol=1e-9, atol=1e-20)
+
+
+def test_allen_cahn_loses_energy_at_the_rate_at_which_it_moves():
+    """E = integral of nu/2 u_x^2 + (1 - u^2)^2 / 4 falls at the rate of the integral of u_t^2."""
+    nu, duration, equation = 0.01, 0.05, AllenCahn(0.01)
+    advance = equation.propagator(duration, N, EXTENT)
+    u, energies, powers = frames(4) + 0.1, [], []
+    for _ in range(200):
+        slope = torch.fft.irfft(torch.fft.rfft(u) * derivative(N, EXTENT), n=N)
+        energies.append((nu / 2 * slope**2 + (1 - u**2) ** 2 / 4).mean(1))
+        powers.append(equation.rate(u, EXTENT).square().mean(1))
+        u = advance(u)
+    energy, power = torch.stack(energies), torch.stack(powers)
+    lost = (power[:-1] + power[1:]) / 2 * duration
+    assert (energy.diff(dim=0) < 0).all()
+    torch.testing.assert_close(-energy.diff(dim=0)[10:], lost[10:], rtol=0.02, atol=1e-6)
+
+
+def test_the_rate_of_allen_cahn_is_what_its_solution_does_and_vanishes_for_a_front():
+    equation, u = AllenCahn(0.05), frames()
+    step = 1e-4
+    change = (equation.propagator(step, N, EXTENT)(u) - u) / step
+    torch.testing.assert_close(equation.rate(u, EXTENT), change, rtol=0, atol=2e-2)
+    nu, extent = 0.005, 8.0
+    x = centers(512, extent)
+    width = math.sqrt(2 * nu)
+    fronts = (torch.tanh((x - 2) / width) - torch.tanh((x - 6) / width) - 1)[None]
+    assert AllenCahn(nu).rate(fronts, extent).abs().max() < 1e-4
+    assert AllenCahn(2 * nu).rate(fronts, extent).abs().max() > 0.3
+
+
 def test_viscous_burgers_tends_to_the_inviscid_shock():
     num_cells = 512
     x = centers(num_cells, 1.0)
@@ -137,7 +191,7 @@ def test_viscous_burgers_tends_to_the_inviscid_shock():
 def test_a_batch_of_mixed_parameters_equals_separate_solves():
     u0 = frames()
     a, b = torch.tensor([0.003, 0.05, 0.8]), torch.tensor([1.0, 0.1, 4.0])
-    for equation in (Burgers(a), Advection(a), Heat(a), FisherKPP(a, b)):
+    for equation in (Burgers(a), Advection(a), Heat(a), FisherKPP(a, b), AllenCahn(a)):
         together = equation.propagator(0.2, N, EXTENT)(u0)
         for row in range(3):
             one = {f.name: getattr(equation, f.name)[row].item() for f in dataclasses.fields(equation)}

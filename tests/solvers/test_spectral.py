@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from ups.solvers import exact
-from ups.solvers.spectral import ETDRK4, Exponential, dealiased_square, derivative, wavenumbers
+from ups.solvers.spectral import (
+    ETDRK4,
+    Exponential,
+    dealiased_cube,
+    dealiased_square,
+    derivative,
+    wavenumbers,
+)
 
 
 def grid(num_cells, extent):
@@ -87,6 +94,17 @@ def test_the_square_is_exact_in_the_band_that_is_kept():
     ]  # its square lives in modes 0 and 30; 30 aliases to 18 on this grid
     square = torch.fft.irfft(dealiased_square(torch.fft.rfft(u), num_cells), n=num_cells)
     torch.testing.assert_close(square, torch.full_like(u, 0.5), rtol=0, atol=1e-13)
+
+
+def test_a_cube_keeps_what_the_grid_holds_and_folds_nothing_back():
+    x = grid(48, 1.0)
+    for mode, expected in (
+        (3, 0.75 * torch.cos(6 * math.pi * x) + 0.25 * torch.cos(18 * math.pi * x)),
+        (11, 0.75 * torch.cos(22 * math.pi * x)),
+    ):  # 33 would fold back to 15
+        u = torch.cos(2 * math.pi * mode * x)[None]
+        cube = torch.fft.irfft(dealiased_cube(torch.fft.rfft(u), 48), n=48)
+        torch.testing.assert_close(cube, expected[None], rtol=0, atol=1e-13)
 
 
 def test_the_derivative_of_the_nyquist_mode_is_zero_and_of_others_exact():

@@ -78,3 +78,13 @@ def test_a_forecast_that_is_nowhere_finite_is_blank(truth):
     with look():
         figure = sample_images(X, TIME, truth, {"lost": np.full((3, 3, 32), np.nan)}, IMAGE_LABELS)
     assert figure.axes[5].images[0].get_clim() == (0, 1)
+
+
+def test_members_that_end_elsewhere_than_a_uniform_truth_are_in_sight():
+    truth, member = np.ones((1, 32)), np.linspace(-1, 1, 32)
+    forecasts = {"corrector": np.tile(member, (4, 1, 1)), "student": np.full((4, 1, 32), 1e6)}
+    with look():
+        figure = sample_fans(X, TIME[:1], truth, forecasts, STYLES, FAN_LABELS)
+    low, high = figure.axes[0].get_ylim()
+    assert low < -1
+    assert 1 < high < 3

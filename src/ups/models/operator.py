@@ -6,13 +6,15 @@ from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
 from ups.config import Settings
 from ups.models.autoencoder import Codec, IdentityPatches
 from ups.models.flux_law import FluxLaw
 from ups.models.initialization import initialize
+from ups.models.mean_operator import Mean
+from ups.models.spectral_local import SpectralLocalSize
 from ups.nets.blocks import MLP, ConditionEmbedding, zero_init
 from ups.nets.fourier import SpectralLocalNet
 from ups.nets.transformer import SwiGLU, TransformerStack, TransformerUNet
@@ -59,15 +61,7 @@ class FluxOperator(nn.Module):
         conserved = [[name in fields.conserved] for name in fields.names]
         self.register_buffer("conserved", torch.tensor(conserved), persistent=False)
         self.condition = ConditionEmbedding(1 + len(fields.params), COND_DIM)
-        self.net = SpectralLocalNet(
-            num_fields,
-            num_fields,
-            settings.width,
-            settings.num_blocks,
-            settings.modes,
-            settings.kernel_size,
-            COND_DIM,
-        )
+        self.net = SpectralLocalNet(num_fields, num_fields, *settings.sizes, COND_DIM)
         if self.conserved.all():  # a constant flux changes nothing, so there is nothing to learn
             self.net.head[-1].bias.requires_grad_(False)
 
@@ -111,25 +105,10 @@ class TokenOperator(nn.Module):
         return z + dt[:, None, None] * rate
 
 
-class SpectralFlux(Settings):
+class SpectralFlux(SpectralLocalSize):
     """Spectral and local convolutions predict a flux whose difference is the change: exact conservation."""
 
     kind: Literal["spectral_flux"] = "spectral_flux"
-    width: PositiveInt = 32
-    """Channels."""
-    num_blocks: PositiveInt = 4
-    """Residual blocks."""
-    modes: PositiveInt = 32
-    """Fourier modes of the global path; at most half the number of cells."""
-    kernel_size: PositiveInt = 7
-    """Cells that the local path sees; odd."""
-
-    @field_validator("kernel_size")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("must be odd, so that the kernel has a centre")
-        return value
 
     def build(self, codec: Codec, fields: Fields, num_cells: int, generator: Generator) -> FluxOperator:
         """Return the operator.
@@ -147,11 +126,7 @@ class SpectralFlux(Settings):
                 "operator.kind=spectral_flux needs a periodic domain, but the boundary of the data is "
                 f"'{fields.boundary}'; choose operator.kind=u_transformer"
             )
-        if num_cells < max(2 * self.modes, self.kernel_size):
-            raise UserError(
-                f"operator.modes={self.modes}, kernel_size={self.kernel_size} need at least "
-                f"{max(2 * self.modes, self.kernel_size)} cells; the data have {num_cells}"
-            )
+        self.require(num_cells, "operator.kind=spectral_flux", "take fewer modes")
         return initialize(lambda: FluxOperator(self, fields), generator)
 
 
@@ -248,7 +223,9 @@ class UTransformer(Settings):
         return initialize(make, generator)
 
 
-OperatorSettings = Annotated[SpectralFlux | FluxLaw | UTransformer | Transformer, Field(discriminator="kind")]
+OperatorSettings = Annotated[
+    SpectralFlux | FluxLaw | UTransformer | Transformer | Mean, Field(discriminator="kind")
+]
 
 
 def _check_heads(hidden_dim: int, num_heads: int) -> None:

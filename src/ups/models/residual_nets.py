@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from ups.config import Settings
 from ups.diffusion.denoiser import LogSNREmbedding
+from ups.models.spectral_local import SpectralLocalSize
 from ups.nets.blocks import Modulation, zero_init
 from ups.nets.fourier import SpectralLocalNet
 from ups.nets.transformer import SwiGLU, TransformerStack
-from ups.types import UserError
 
 LEVEL_DIM = 32
 """Features of one logSNR."""
@@ -117,6 +117,20 @@ class AttentionNet(nn.Module):
         return self.head(self.stack(self.embed(x) + self.positions, condition))
 
 
+class UnseenNet(nn.Module):
+    """A body that is shown the noisy residual alone; what it is the residual of stays hidden."""
+
+    def __init__(self, body: nn.Module, dim: int) -> None:
+        super().__init__()
+        self.body, self.dim = body, dim
+
+    def forward(
+        self, x: Float[Tensor, "batch token channel"], condition: Float[Tensor, "batch condition"]
+    ) -> Float[Tensor, "batch token dim"]:
+        """Return the body's output for the first `dim` channels."""
+        return self.body(x[..., : self.dim], condition)
+
+
 class TokenMLP(Settings):
     """A multilayer perceptron on each token by itself."""
 
@@ -131,25 +145,12 @@ class TokenMLP(Settings):
         return TokenMLPNet(num_tokens, in_dim, out_dim, self.hidden_dim, self.depth)
 
 
-class SpectralLocal(Settings):
+class SpectralLocal(SpectralLocalSize):
     """Spectral and local convolutions along the tokens, which must be places on a periodic line."""
 
     kind: Literal["spectral_local"] = "spectral_local"
-    width: PositiveInt = 32
-    """Channels."""
     num_blocks: PositiveInt = 5
     """Residual blocks."""
-    modes: PositiveInt = 32
-    """Fourier modes of the global path; at most half the number of tokens."""
-    kernel_size: PositiveInt = 7
-    """Tokens that the local path sees; odd."""
-
-    @field_validator("kernel_size")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("must be odd, so that the kernel has a centre")
-        return value
 
     def build(self, num_tokens: int, in_dim: int, out_dim: int) -> nn.Module:
         """Return the body.
@@ -157,14 +158,8 @@ class SpectralLocal(Settings):
         Raises:
             UserError: there are too few tokens for the modes or the kernel.
         """
-        if num_tokens < max(2 * self.modes, self.kernel_size):
-            raise UserError(
-                f"network.kind=spectral_local: modes={self.modes}, kernel_size={self.kernel_size} need at least "
-                f"{max(2 * self.modes, self.kernel_size)} tokens, there are {num_tokens}; take fewer modes or "
-                "kind=transformer"
-            )
-        sizes = (self.width, self.num_blocks, self.modes, self.kernel_size, COND_DIM)
-        return CellNet(SpectralLocalNet(in_dim, out_dim, *sizes))
+        self.require(num_tokens, "network.kind=spectral_local", "take fewer modes or kind=transformer")
+        return CellNet(SpectralLocalNet(in_dim, out_dim, *self.sizes, COND_DIM))
 
 
 class Attention(Settings):
@@ -192,4 +187,18 @@ class Attention(Settings):
         return AttentionNet(stack, num_tokens, in_dim, out_dim, self.hidden_dim)
 
 
-NetworkSettings = Annotated[TokenMLP | SpectralLocal | Attention, Field(discriminator="kind")]
+class ParametersAlone(Settings):
+    """A network that is told noise level and parameters, and sees neither the state nor the forecast."""
+
+    kind: Literal["parameters_alone"] = "parameters_alone"
+    network: Annotated[TokenMLP | SpectralLocal | Attention, Field(discriminator="kind")] = SpectralLocal()
+    """The network inside."""
+
+    def build(self, num_tokens: int, in_dim: int, out_dim: int) -> nn.Module:
+        """Return the body; of its `in_dim` channels the first `out_dim`, the noisy residual, pass."""
+        return UnseenNet(self.network.build(num_tokens, out_dim, out_dim), out_dim)
+
+
+NetworkSettings = Annotated[
+    TokenMLP | SpectralLocal | Attention | ParametersAlone, Field(discriminator="kind")
+]

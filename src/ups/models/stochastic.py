@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Generator, Tensor, nn
 
 from ups.config import Settings
 from ups.models.checkpoint import read, restore
 from ups.models.initialization import initialize
 from ups.models.normalizer import Normalizer
+from ups.models.spectral_local import SpectralLocalSize
 from ups.nets.blocks import ConditionEmbedding
 from ups.nets.fourier import SpectralLocalNet
 from ups.types import Fields, UserError
@@ -53,10 +54,7 @@ class StochasticPeer(nn.Module):
         self.network = SpectralLocalNet(
             len(fields.names) + settings.noise_channels,
             len(fields.names),
-            settings.width,
-            settings.num_blocks,
-            settings.modes,
-            settings.kernel_size,
+            *settings.sizes,
             COND_DIM,
         )
 
@@ -97,18 +95,10 @@ class StochasticPeer(nn.Module):
         )
 
 
-class StochasticOperator(Settings):
+class StochasticOperator(SpectralLocalSize):
     """Spectral and local convolutions of frame and noise, trained by the almost fair CRPS of a few members."""
 
     kind: Literal["crps_operator"] = "crps_operator"
-    width: PositiveInt = 32
-    """Channels."""
-    num_blocks: PositiveInt = 4
-    """Residual blocks."""
-    modes: PositiveInt = 32
-    """Fourier modes of the global path; at most half the number of cells."""
-    kernel_size: PositiveInt = 7
-    """Cells that the local path sees; odd."""
     noise_channels: PositiveInt = 8
     """Channels of noise along the line."""
     noise_widths: tuple[NonNegativeFloat, ...] = Field(default=(1, 2, 4, 8), min_length=1)
@@ -121,13 +111,6 @@ class StochasticOperator(Settings):
     """Pairs (fraction of the budget, steps) of its training: one step alone leaves its ensembles overconfident."""
     fairness: Annotated[float, Field(ge=0, le=1)] = 0.95
     """1 is the fair CRPS, 0 the one that favors small ensembles with too little spread."""
-
-    @field_validator("kernel_size")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("must be odd, so that the kernel has a centre")
-        return value
 
     def build(
         self, fields: Fields, normalizer: Normalizer, num_cells: int, generator: Generator
@@ -142,11 +125,7 @@ class StochasticOperator(Settings):
                 f"peer {self.kind}: needs a periodic domain, but the boundary of the data is '{fields.boundary}'; "
                 "leave this peer out"
             )
-        if num_cells < max(2 * self.modes, self.kernel_size):
-            raise UserError(
-                f"peer {self.kind}: modes={self.modes}, kernel_size={self.kernel_size} need at least "
-                f"{max(2 * self.modes, self.kernel_size)} cells; the data have {num_cells}"
-            )
+        self.require(num_cells, f"peer {self.kind}", "take fewer modes")
         return initialize(lambda: StochasticPeer(self, normalizer, fields, num_cells), generator)
 
 

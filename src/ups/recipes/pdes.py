@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from ups.config import merge
+from ups.data.steady import Steady
 from ups.data.symmetries import Symmetry
 from ups.data.synthetic import Synthetic
 from ups.models.corrector import CorrectorSettings
+from ups.models.mean_operator import Mean
 from ups.models.operator import SpectralFlux
 from ups.models.peers import TunedFNO
-from ups.models.residual_nets import SpectralLocal
+from ups.models.residual_nets import ParametersAlone, SpectralLocal
 from ups.pipeline import Run
 from ups.training.settings import Fit
 
@@ -50,6 +53,25 @@ def chaos() -> Run:
 def fisher_kpp() -> Run:
     """Fronts that invade; PDEBench's reaction-diffusion."""
     return _run(Synthetic(equation="fisher_kpp", num_trajectories=300), ("shift", "reflect"))
+
+
+def steady() -> Run:
+    """Where Allen-Cahn comes to rest, given nu alone: a prior over steady states, against climatology."""
+    training = Fit(
+        seconds=120.0, unroll=((0.0, 1),), symmetries=("shift", "reflect", "reflect_odd"), ema_decay=0.99
+    )
+    return Run(
+        data=Steady(num_trajectories=1200),
+        operator=Mean(),
+        corrector=CorrectorSettings(network=ParametersAlone(), predicts="edm"),
+        training=training,
+        corrector_training=training,
+    )
+
+
+def steady_from_initial() -> Run:
+    """The same prior told the initial frame too, from which the steady state follows."""
+    return merge(steady(), {"corrector": {"network": {"kind": "spectral_local"}}})
 
 
 def _run(data: Synthetic, symmetries: tuple[Symmetry, ...]) -> Run:

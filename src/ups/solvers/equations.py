@@ -16,7 +16,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ups.solvers.finite_volume import FiniteVolume
-from ups.solvers.spectral import ETDRK4, Exponential, dealiased_square, derivative, wavenumbers
+from ups.solvers.spectral import (
+    ETDRK4,
+    Exponential,
+    dealiased_cube,
+    dealiased_square,
+    derivative,
+    wavenumbers,
+)
 
 Frame = Float[Tensor, "batch cell"]
 Parameter = float | Float[Tensor, "batch"]
@@ -93,6 +100,33 @@ class FisherKPP:
         fastest = max(rho.max().item(), 1e-3 / duration)
         symbol = rho - _column(self.nu) * wavenumbers(num_cells, extent) ** 2
         return ETDRK4(symbol, lambda u: -rho * dealiased_square(u, num_cells), duration, 0.02 / fastest)
+
+
+@dataclass(frozen=True)
+class AllenCahn:
+    """u_t = nu u_xx + u - u^3; ETDRK4.
+
+    u tends to -1 or 1; where it does not everywhere to the same, fronts tanh(x / sqrt(2 nu)) are left. Two of them at
+    a distance d attract each other at a speed that falls as exp(-d sqrt(2 / nu)), so that some stay for ever in all
+    but name. Meant for data in [-3, 3]. Source: Carr and Pego, Comm. Pure Appl. Math. 42 (1989) 523.
+    """
+
+    nu: Parameter
+
+    def propagator(self, duration: float, num_cells: int, extent: float) -> Callable[[Frame], Frame]:
+        """Return the map from a frame to the frame `duration` later."""
+        symbol = self._symbol(num_cells, extent)
+        return ETDRK4(symbol, lambda u: -dealiased_cube(u, num_cells), duration, max_step=0.05)
+
+    def rate(self, frame: Frame, extent: float) -> Frame:
+        """Return u_t, which is zero in a steady state."""
+        num_cells = frame.shape[1]
+        spectrum = torch.fft.rfft(frame)
+        rate = self._symbol(num_cells, extent) * spectrum - dealiased_cube(spectrum, num_cells)
+        return torch.fft.irfft(rate, n=num_cells)
+
+    def _symbol(self, num_cells: int, extent: float) -> Float[Tensor, "_ mode"]:
+        return 1 - _column(self.nu) * wavenumbers(num_cells, extent) ** 2
 
 
 def _column(parameter: Parameter) -> Tensor:

@@ -35,6 +35,13 @@ def dealiased_square(spectrum: Spectrum, num_cells: int) -> Spectrum:
     return torch.fft.rfft(square) * kept
 
 
+def dealiased_cube(spectrum: Spectrum, num_cells: int) -> Spectrum:
+    """Return the spectrum of u^3 from the lower half of the modes, to the lower half; see `dealiased_square`."""
+    kept = torch.arange(spectrum.shape[-1]) < num_cells / 4
+    cube = torch.fft.irfft(spectrum * kept, n=num_cells) ** 3
+    return torch.fft.rfft(cube) * kept
+
+
 class Exponential:
     """Advances u_t = L u by `duration` exactly; `symbol` is L in Fourier space."""
 

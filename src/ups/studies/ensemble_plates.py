@@ -105,14 +105,15 @@ def _sample_figures(
             (label, space, at),
         ),
     )
-    yield (
-        SECTION,
-        f"samples_{field}",
-        f"Samples of {axis.name(field)} in space and time",
-        "The same trajectory; time runs upwards. A single member should look like the truth, though not be it; the "
-        "members should disagree where their mean is wrong. Values share one color scale, deviations the other.",
-        sample_images(x, time, truth, members, (label, space, f"t{in_brackets(axis.time)}")),
-    )
+    if len(time) > 1:
+        yield (
+            SECTION,
+            f"samples_{field}",
+            f"Samples of {axis.name(field)} in space and time",
+            "The same trajectory; time runs upwards. A single member should look like the truth, though not be it; the "
+            "members should disagree where their mean is wrong. Values share one color scale, deviations the other.",
+            sample_images(x, time, truth, members, (label, space, f"t{in_brackets(axis.time)}")),
+        )
     spectra = {
         name: EnsembleSpectra(
             arrays[f"spread/{name}"][:, field].astype(float),

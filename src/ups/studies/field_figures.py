@@ -106,7 +106,8 @@ def spectra(
         axes.set_xlabel(wavenumber_label)
     reference = examples["spectrum/truth"][:, field][:, shown]
     positive = reference[reference > 0]
-    panels[0].set_ylim(max(positive.min() / 30, positive.max() * 1e-14), positive.max() * 5)
+    if positive.size:  # a truth that is uniform has no energy but in its mean
+        panels[0].set_ylim(max(positive.min() / 30, positive.max() * 1e-14), positive.max() * 5)
     panels[0].set_ylabel(energy_label)
     for axes in panels:
         log_axis(axes, "x")

@@ -114,18 +114,19 @@ def _field_figures(
             f"x{in_brackets(axis.space)}",
             f"t{in_brackets(axis.time)}",
         )
-        yield (
-            "fields",
-            f"space_time_{field}",
-            f"Truth, forecast and error of {axis.name(field)} in space and time",
-            "A good, the median and the worst test trajectory"
-            + (f", forecast by {' and by '.join(shown)}. " if shown else ". ")
-            + ("Of an ensemble its mean is shown. " if has_members else "")
-            + "Time runs upwards. Each row has one color scale for all values and one, centered on zero, for all "
-            "errors, so that errors of a row can be compared by eye; white is exact. In brackets: the relative L2 "
-            "error of what is shown.",
-            space_time(examples, shown, field, labels),
-        )
+        if len(examples["time"]) > 1:
+            yield (
+                "fields",
+                f"space_time_{field}",
+                f"Truth, forecast and error of {axis.name(field)} in space and time",
+                "A good, the median and the worst test trajectory"
+                + (f", forecast by {' and by '.join(shown)}. " if shown else ". ")
+                + ("Of an ensemble its mean is shown. " if has_members else "")
+                + "Time runs upwards. Each row has one color scale for all values and one, centered on zero, for all "
+                "errors, so that errors of a row can be compared by eye; white is exact. In brackets: the relative L2 "
+                "error of what is shown.",
+                space_time(examples, shown, field, labels),
+            )
     if "spectrum/truth" in examples:
         for field in range(min(num_fields, MOST_FIELDS)):
             square = f"({axis.unit(field)})²" if axis.unit(field) not in ("", "1") else ""

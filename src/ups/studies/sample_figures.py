@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from textwrap import fill
 
 import numpy as np
@@ -45,8 +45,7 @@ def sample_fans(
             tidy(axes)
         row[0].set_ylabel(field_label)
         _row_heading(row[0], name)
-    margin = 0.3 * np.ptp(truth)
-    panels[0, 0].set_ylim(truth.min() - margin, truth.max() + margin)
+    panels[0, 0].set_ylim(*_limits(truth, list(forecasts.values())))
     for axes, instant in zip(panels[0], time, strict=True):
         axes.set_title(f"t = {instant:.3g}{time_unit}")
     for axes in panels[-1]:
@@ -118,6 +117,18 @@ def _deviations(
     """Standard deviation of the members and the absolute error of their mean; NaN where a member is not finite."""
     members = _finite(members)
     return members.std(0, ddof=1), np.abs(members.mean(0) - truth)
+
+
+def _limits(
+    truth: Float[np.ndarray, "time cell"], forecasts: Sequence[Float[np.ndarray, "member time cell"]]
+) -> tuple[float, float]:
+    """Return limits that hold the truth and the members, as far as these are at most twice as large as it ever is."""
+    bound = 2 * np.abs(truth).max()
+    values = np.concatenate([np.ravel(each) for each in (truth, *forecasts)])
+    seen = values[np.isfinite(values)].clip(-bound, bound)
+    low, high = float(seen.min()), float(seen.max())
+    margin = 0.1 * (high - low)
+    return low - margin, high + margin
 
 
 def _finite(values: Float[np.ndarray, "member time cell"]) -> Float[np.ndarray, "member time cell"]:

@@ -158,11 +158,14 @@ def spread_skill_spectra(
                 linewidth=width,
                 linestyle=EXPECTED,
             )
-            below.plot(wavenumber, spectrum.energy[column, 1:] / energy, color=ink, linewidth=width)
+            below.plot(
+                wavenumber, spectrum.energy[column, 1:] / _positive(energy), color=ink, linewidth=width
+            )
         above.set_title(f"t = {time[column]:.3g}{time_unit}")
         below.set_xlabel(wavenumber_label)
     shown = truth[:, 1:][truth[:, 1:] > 0]
-    panels[0, 0].set_ylim(max(shown.min() / 30, shown.max() * 1e-14), shown.max() * 5)
+    if shown.size:  # a truth that is uniform has no energy but in its mean
+        panels[0, 0].set_ylim(max(shown.min() / 30, shown.max() * 1e-14), shown.max() * 5)
     panels[0, 0].set_ylabel(energy_label)
     panels[1, 0].set_ylim(1 / 3, 3)
     panels[1, 0].set_ylabel("members / truth")

@@ -1,0 +1,46 @@
+"""How large a network of spectral and local convolutions is, for whatever role it plays."""
+
+from __future__ import annotations
+
+from pydantic import PositiveInt, field_validator
+
+from ups.config import Settings
+from ups.types import UserError
+
+
+class SpectralLocalSize(Settings):
+    """The size of a `ups.nets.fourier.SpectralLocalNet`."""
+
+    width: PositiveInt = 32
+    """Channels."""
+    num_blocks: PositiveInt = 4
+    """Residual blocks."""
+    modes: PositiveInt = 32
+    """Fourier modes of the global path; at most half the number of cells."""
+    kernel_size: PositiveInt = 7
+    """Cells that the local path sees; odd."""
+
+    @field_validator("kernel_size")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("must be odd, so that the kernel has a centre")
+        return value
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """The arguments of the network: width, blocks, modes, kernel."""
+        return self.width, self.num_blocks, self.modes, self.kernel_size
+
+    def require(self, num_cells: int, who: str, advice: str) -> None:
+        """See that the line is long enough.
+
+        Raises:
+            UserError: it has too few cells for the modes or the kernel.
+        """
+        least = max(2 * self.modes, self.kernel_size)
+        if num_cells < least:
+            raise UserError(
+                f"{who}: modes={self.modes}, kernel_size={self.kernel_size} need at least {least} cells, there are "
+                f"{num_cells}; {advice}"
+            )
