@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ups.models.autoencoder import IdentityPatches
-from ups.models.flux_law import DIFFUSION_SCALE, VALUE_SCALE, FluxLaw
+from ups.models.flux_law import SLOWEST_DIFFUSION, SPEED_UNIT, VALUE_SCALE, FluxLaw
 from ups.models.operator import Operator
 from ups.models.refined import Refined
 from ups.nets.flux_law import polynomial
@@ -67,7 +67,7 @@ def test_parameters_change_the_law_of_their_own_row_alone():
 def test_diffusion_is_never_negative_and_finds_back():
     codec, operator = build(BARE)
     with torch.no_grad():
-        operator.head.bias[-1] = -3.0
+        operator.head.bias[-1] = -300.0
     z, dt, params = inputs(codec, BARE)
     _, diffusion = operator.law(params)
     assert (diffusion == 0).all()
@@ -95,7 +95,8 @@ def test_it_learns_the_law_of_burgers_from_one_step():
     v = torch.sin(2 * torch.pi * (x + phase[:, 0])) + 0.5 * torch.sin(4 * torch.pi * (x + phase[:, 1]))
     teacher = build(BARE)[1]
     with torch.no_grad():
-        teacher.head.bias[1], teacher.head.bias[-1] = 0.05 * VALUE_SCALE, 2.0
+        teacher.head.bias[1] = 0.05 * VALUE_SCALE / SPEED_UNIT
+        teacher.head.bias[-1] = 2e-3 / SLOWEST_DIFFUSION
     z, dt, params = v[..., None], torch.ones(64), torch.zeros(64, 0)
     target = teacher(z, dt, params).detach()
     optimizer = torch.optim.LBFGS([operator.head.bias], max_iter=60, line_search_fn="strong_wolfe")
@@ -110,7 +111,22 @@ def test_it_learns_the_law_of_burgers_from_one_step():
     speed, diffusion = operator.law(params[:1])
     seen = torch.linspace(-0.35, 0.35, 29)[None]  # the values of the data; beyond them no law can be known
     torch.testing.assert_close(polynomial(speed, seen), 0.05 * VALUE_SCALE * seen, rtol=0, atol=2e-3)
-    assert diffusion[0].item() == pytest.approx(2 * DIFFUSION_SCALE, rel=0.1)
+    assert diffusion[0].item() == pytest.approx(2e-3, rel=0.1)
+
+
+def test_it_starts_from_the_law_that_fits_and_learns_in_parts_of_it():
+    _, operator = build()
+    x = torch.arange(64) / 64
+    place = torch.arange(20)[:, None] * 0.02
+    wave = VALUE_SCALE * 0.5 * torch.sin(2 * torch.pi * (x - place))
+    operator.start_from(wave.expand(3, 1, 20, 64).movedim(1, 2))
+    speed, diffusion = operator.law(torch.randn(5, 1, generator=stream(0, "params")))
+    seen = torch.linspace(-0.4, 0.4, 9)[None].expand(5, -1)
+    torch.testing.assert_close(polynomial(speed, seen), torch.full((5, 9), 0.02), rtol=0, atol=1e-3)
+    assert (diffusion >= 0).all()
+    with torch.no_grad():
+        operator.head.bias[0] += 0.5
+    torch.testing.assert_close(operator.law(torch.zeros(1, 1))[0][:, 0], 1.05 * speed[:1, 0], rtol=1e-2, atol=0)
 
 
 def test_other_codecs_and_other_data_are_refused_in_one_line():

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from ups.config import Settings
 from ups.models.autoencoder import Codec
 from ups.models.initialization import initialize
+from ups.models.law_regression import regress_law
 from ups.models.refined import RefinedCodec
 from ups.nets.blocks import ConditionEmbedding, zero_init
 from ups.nets.flux_law import advance_law
@@ -23,11 +24,12 @@ COND_DIM = 16
 VALUE_SCALE = 4.0
 """Normalized values are divided by this, so that the powers of nearly all of them are at most 1."""
 
-HIGHER_POWERS = 0.1
-"""Unit of the coefficients of v^2 and higher in the speed: a flux is quadratic unless the data insist."""
+SPEED_UNIT = 0.1
+"""Unit of what is learned about the speed, in parts of the speed that training starts from."""
 
-DIFFUSION_SCALE = 1e-3
-"""Unit of the diffusion, in squared lengths of the domain a frame: what thins features to a thirtieth of it."""
+SLOWEST_DIFFUSION = 1e-5
+"""Smallest unit of what is learned about the diffusion, in squared lengths of the domain a frame; otherwise it is
+the diffusion that training starts from."""
 
 
 class LawOperator(nn.Module):
@@ -39,7 +41,8 @@ class LawOperator(nn.Module):
     little data. The idea: Karlbauer et al., Finite volume neural networks, arXiv:2111.11798.
     """
 
-    scale: Tensor
+    start: Tensor
+    unit: Tensor
 
     def __init__(self, settings: FluxLaw, num_params: int) -> None:
         super().__init__()
@@ -47,22 +50,35 @@ class LawOperator(nn.Module):
         self.condition = ConditionEmbedding(num_params, COND_DIM) if num_params else None
         self.head = zero_init(nn.Linear(COND_DIM, settings.degree + 1))
         self.head.weight.requires_grad_(num_params > 0)
-        scale = torch.tensor([1.0, 1.0] + [HIGHER_POWERS] * (settings.degree - 2))[: settings.degree]
-        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("start", torch.zeros(settings.degree + 1))
+        self.register_buffer("unit", torch.tensor([SPEED_UNIT] * settings.degree + [SLOWEST_DIFFUSION]))
+
+    @torch.no_grad()
+    def start_from(self, frames: Float[Tensor, "batch time field cell"]) -> None:
+        """Set the law to the one that fits normalized trajectories best, whatever their parameters.
+
+        Everything learned is a correction of it, in parts of it.
+        """
+        found = regress_law(frames[:, :, 0] / VALUE_SCALE, self.settings.degree)
+        found[-1].clamp_(min=0)
+        self.start.copy_(found)
+        self.unit[:-1] = SPEED_UNIT * found[:-1].norm()
+        self.unit[-1] = found[-1].clamp(min=SLOWEST_DIFFUSION)
 
     def law(
         self, params: Float[Tensor, "batch param"]
     ) -> tuple[Float[Tensor, "batch power"], Float[Tensor, " batch"]]:
         """Return the coefficients of the speed in powers of v / VALUE_SCALE, and the diffusion."""
-        numbers = self.head.bias.expand(len(params), -1)
+        learned = self.head.bias.expand(len(params), -1)
         if self.condition is not None:
             # nothing at the mean of the parameters, so that one that never varies adds no way to be wrong
             features = self.condition(params) - self.condition(torch.zeros_like(params))
-            numbers = numbers + nn.functional.linear(features, self.head.weight)
+            learned = learned + nn.functional.linear(features, self.head.weight)
+        numbers = self.start + self.unit * learned
         diffusion = numbers[:, -1]
         # not negative, with a gradient that leads back from where it would be
         diffusion = diffusion + (diffusion.clamp(min=0) - diffusion).detach()
-        return self.scale * numbers[:, :-1], DIFFUSION_SCALE * diffusion
+        return numbers[:, :-1], diffusion
 
     def forward(
         self,

@@ -23,6 +23,8 @@ def quick() -> Run:
     """Five minutes on two cores: data from our solver, the operator and four peers, 40 s each."""
     return Run(
         data=Synthetic(equation="burgers", nu=(0.001,), num_trajectories=400),
+        codec=Refined(),
+        operator=FluxLaw(),
         peers=_peers(),
         training=_training(seconds=40.0),
     )
