@@ -49,12 +49,14 @@ from ups.solvers.stepper import Coarse
 from ups.streams import stream
 from ups.studies.report import write_report
 from ups.training import distributed
-from ups.training.corrector_stages import Correct, Distill, explain, judge, residual_spectrum
+from ups.training.corrector_stages import Correct, explain, judge
 from ups.training.ensemble_stages import CRPSForecast
 from ups.training.fit import Fitted, fit
+from ups.training.residuals import residual_spectrum
 from ups.training.settings import Fit
 from ups.training.stages import Autoencode, Forecast, Stage
 from ups.training.store import Store
+from ups.training.student_stages import Distill
 from ups.training.trackers import Tracker, open_tracker
 from ups.training.update import check
 from ups.types import Trajectory
@@ -276,7 +278,7 @@ def train_emulator(emulator: Emulator, work: Work) -> dict[str, Fitted]:
         frames = emulator.normalizer.normalize(values.flatten(0, 1).to(distributed.device()))
         emulator.operator.start_from(frames.unflatten(0, values.shape[:2]))
     if any(parameter.requires_grad for parameter in cast(nn.Module, emulator.operator).parameters()):
-        stage = Forecast("operator", emulator, settings.training.unroll)
+        stage = Forecast("operator", emulator, settings.training.unroll, settings.training.noise)
         made_from = (settings.codec, settings.codec_training, settings.operator)
         stages["operator"] = _fit(stage, settings.training, work, *made_from)
     emulator.requires_grad_(False)  # what comes on top leaves it as it is
@@ -329,7 +331,7 @@ def train_peer(name: str, peer: Peer, work: Work) -> Fitted:
         how = how.model_copy(update={"unroll": peer.settings.unroll})
         stage = CRPSForecast(name, peer, how.unroll, peer.settings.num_members, peer.settings.fairness)
     else:
-        stage = Forecast(name, peer, how.unroll)
+        stage = Forecast(name, peer, how.unroll, how.noise)
     fitted = _fit(stage, how, work, settings.peers[name])
     if distributed.is_main():
         save(peer, work.store.folder / "stages" / name / "stepper")

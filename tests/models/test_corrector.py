@@ -6,8 +6,8 @@ from correctors import NUM_CELLS, corrected, spectrum, trajectory
 from ups.config import validate
 from ups.evaluation.rollout import rollout
 from ups.models.checkpoint import save
-from ups.models.corrector import Corrected, CorrectorSettings, Wiener, given_of, load_corrected
-from ups.models.residual import mode_powers
+from ups.models.corrector import Corrected, CorrectorSettings, given_of, load_corrected
+from ups.models.residual import Wiener, mode_powers
 from ups.models.residual_nets import Attention, SpectralLocal, TokenMLP
 from ups.streams import stream
 from ups.types import Stepper, UserError

@@ -126,7 +126,9 @@ def test_it_starts_from_the_law_that_fits_and_learns_in_parts_of_it():
     assert (diffusion >= 0).all()
     with torch.no_grad():
         operator.head.bias[0] += 0.5
-    torch.testing.assert_close(operator.law(torch.zeros(1, 1))[0][:, 0], 1.05 * speed[:1, 0], rtol=1e-2, atol=0)
+    torch.testing.assert_close(
+        operator.law(torch.zeros(1, 1))[0][:, 0], 1.05 * speed[:1, 0], rtol=1e-2, atol=0
+    )
 
 
 def test_other_codecs_and_other_data_are_refused_in_one_line():

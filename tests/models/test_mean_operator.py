@@ -15,7 +15,8 @@ from ups.models.residual_nets import ParametersAlone, SpectralLocal
 from ups.models.saved import load_saved
 from ups.models.student import StudentSettings
 from ups.streams import stream
-from ups.training.corrector_stages import Correct, judge, residual_spectrum, residuals
+from ups.training.corrector_stages import Correct, judge
+from ups.training.residuals import residual_spectrum, residuals
 from ups.training.stages import gradient_reach
 from ups.types import Fields, Trajectory, UserError
 
@@ -58,7 +59,7 @@ def disturb(module):
 def test_the_residual_is_the_steady_state_itself():
     data = problems(20)
     model = prior(data, NETWORK)
-    _, found = residuals(model, data, 0)
+    _, found = residuals(model.emulator, data, 0)
     torch.testing.assert_close(found.mT, model.normalizer.normalize(data.values[:, 1]))
     assert not any(parameter.numel() for parameter in model.emulator.operator.parameters())
     forecast = model.emulator.decode(model.emulator.advance(model.encode(data.values[:, :1], data.params)))

@@ -3,9 +3,11 @@ import math
 import pytest
 import torch
 
-from ups.models.residual import ResidualSpectrum, mode_powers
+from ups.diffusion.process import Cosine, Linear
+from ups.models.residual import ResidualSpectrum, Wiener, mode_powers
 from ups.streams import stream
 
+LINEAR = Linear()
 SIZES = [7, 8]  # an odd line has no shortest wave; the one of an even line is real
 
 
@@ -78,41 +80,41 @@ def test_white_noise_has_its_variance_at_every_mode_and_a_constant_has_the_first
 
 
 @pytest.mark.parametrize("num_tokens", SIZES)
-@pytest.mark.parametrize(("alpha", "sigma"), [(1.0, 0.1), (0.8, 0.6), (0.3, 1.0)])
-def test_no_linear_map_beats_the_wiener_error_and_least_squares_reach_it(num_tokens, alpha, sigma):
+@pytest.mark.parametrize("t", [0.1, 0.4, 0.8])
+def test_no_linear_map_beats_the_wiener_denoiser_and_least_squares_reach_it(num_tokens, t):
     law, num = spectrum(num_tokens), 60_000
-    clean = (draw(law, num) / law.std).flatten(1).double()
-    noise = torch.randn(clean.shape, generator=stream(0, "noise"), dtype=torch.float64)
-    noisy = alpha * clean + sigma * noise
-    half = num // 2  # fit on one half, measure on the other
-    matrix = torch.linalg.lstsq(noisy[:half], clean[:half]).solution
-    regression = (noisy[half:] @ matrix - clean[half:]).square().mean().item()
-    bound = law.wiener_error(torch.tensor(alpha), torch.tensor(sigma)).item()
-    assert regression == pytest.approx(bound, rel=0.015)
+    clean = draw(law, num) / law.std
+    noise = torch.randn(clean.shape, generator=stream(0, "noise"))
+    level = torch.full((num,), t)
+    noisy = LINEAR.corrupt(clean, noise, level)
+    error = (Wiener(law, LINEAR)(noisy, level) - clean).square().mean().item()
+    x, y, half = noisy.flatten(1).double(), clean.flatten(1).double(), num // 2
+    matrix = torch.linalg.lstsq(x[:half], y[:half]).solution  # fit on one half, measure on the other
+    regression = (x[half:] @ matrix - y[half:]).square().mean().item()
+    assert regression == pytest.approx(error, rel=0.015)
 
 
 @pytest.mark.parametrize("num_tokens", SIZES)
-def test_the_wiener_error_is_that_of_the_matrix_formula_at_every_level(num_tokens):
-    law = spectrum(num_tokens, dim=3)
-    alpha, sigma = torch.tensor([[0.0, 0.2], [0.9, 1.0]]), torch.tensor([[1.0, 0.7], [0.3, 1e-3]])
-    unit, expected = covariance(law) / law.std.double().square()[:, None, None], torch.zeros(2, 2)
+@pytest.mark.parametrize("process", [LINEAR, Cosine()])
+def test_the_wiener_denoiser_is_the_matrix_formula_at_every_level(num_tokens, process):
+    law, level = spectrum(num_tokens, dim=3), torch.tensor([0.01, 0.3, 0.7, 1.0])
+    x_t = torch.randn(4, num_tokens, 3, generator=stream(0, "noisy"))
+    unit = covariance(law) / law.std.double().square()[:, None, None]
+    alpha, sigma = (scale[:, None, None, None] for scale in process.finite_scales(level))
     eye = torch.eye(num_tokens, dtype=torch.float64)
-    for i in range(2):
-        for j in range(2):
-            a, s = alpha[i, j].double(), sigma[i, j].double()
-            gain = a * unit @ torch.linalg.inv(a**2 * unit + s**2 * eye)
-            left = unit - a * gain @ unit
-            expected[i, j] = left.diagonal(dim1=-2, dim2=-1).mean().float()
-    torch.testing.assert_close(law.wiener_error(alpha, sigma), expected, rtol=1e-4, atol=1e-8)
+    gain = alpha * unit @ torch.linalg.inv(alpha**2 * unit + sigma**2 * eye)
+    expected = torch.einsum("bdij,bjd->bid", gain, x_t.double()).float()
+    torch.testing.assert_close(Wiener(law, process)(x_t, level), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_wiener_error_does_not_depend_on_the_units_and_white_noise_is_the_hardest():
-    law, level = spectrum(8), (torch.tensor([0.9, 0.5]), torch.tensor([0.4, 0.9]))
+def test_the_wiener_denoiser_does_not_depend_on_the_units_and_white_noise_only_shrinks():
+    law, level = spectrum(8), torch.tensor([0.1, 0.5, 0.9])
+    x_t = torch.randn(3, 8, 2, generator=stream(0, "noisy"))
     larger = ResidualSpectrum(1e-6 * law.power, 8)
-    torch.testing.assert_close(larger.wiener_error(*level), law.wiener_error(*level))
-    white = ResidualSpectrum(torch.ones(5, 2), 8).wiener_error(*level)
-    torch.testing.assert_close(white, level[1] ** 2 / (level[0] ** 2 + level[1] ** 2))
-    assert (law.wiener_error(*level) < white).all()
+    torch.testing.assert_close(Wiener(larger, LINEAR)(x_t, level), Wiener(law, LINEAR)(x_t, level))
+    white = Wiener(ResidualSpectrum(torch.ones(5, 2), 8), LINEAR)(x_t, level)
+    alpha, sigma = LINEAR.scales_for(level, x_t)
+    torch.testing.assert_close(white, alpha / (alpha**2 + sigma**2) * x_t)
 
 
 def test_equal_generators_draw_equal_samples_and_the_law_travels_with_a_module():

@@ -11,8 +11,7 @@ from ups.models.image_denoiser import DenoiserSettings, Manifest, build_denoiser
 from ups.models.noise import Chain, MinSNR, NoiseError, mean_weight
 from ups.streams import stream
 from ups.training.denoising_stages import LEVELS, Denoise, as_frames, draw_mirrored, level_losses
-from ups.training.overfit import Diagnosed
-from ups.training.stages import Stage, gradient_reach
+from ups.training.stages import Diagnosed, Stage, gradient_reach
 
 PROCESS = Chain().build()
 MEAN, STD = 0.2, 0.5

@@ -13,6 +13,7 @@ from ups.training.stages import (
     Diagnosed,
     Forecast,
     Stage,
+    disturb,
     fraction_left,
     gradient_reach,
     relative_error,
@@ -102,6 +103,58 @@ def test_the_gradient_runs_through_the_whole_unroll():
 def test_the_window_holds_the_context_and_the_steps_of_the_phase():
     stage = Forecast("operator", toy.Shift(), ((0.0, 1), (0.5, 3), (0.8, 6)))
     assert [stage.window(p) for p in (0.0, 0.49, 0.5, 0.79, 0.8, 1.0)] == [2, 2, 4, 4, 7, 7]
+
+
+def test_noise_on_the_context_has_each_fields_own_scale_and_spares_the_truth():
+    context = two_fields(num=2000, cells=32).values[:, :1]
+    added = disturb(context, 0.1, stream(0, "noise")) - context
+    # a deviation uniform in [0, s] has the mean square s^2 / 3
+    found = added.square().mean((0, 1, 3)).sqrt() / context.std((0, 1, 3))
+    torch.testing.assert_close(found, torch.full((2,), 0.1 / 3**0.5), rtol=0.03, atol=0)
+    each = added.square().mean((1, 3)).sqrt() / context.std((0, 1, 3))
+    assert each.min() < 0.01 < 0.09 < each.max()
+    quiet, noisy = (Forecast("operator", toy.Shift(), noise=noise) for noise in (0.0, 0.1))
+    (quiet_loss, quiet_parts), (noisy_loss, noisy_parts) = (
+        stage.loss(toy.waves(), stream(0, "noise")) for stage in (quiet, noisy)
+    )
+    assert torch.equal(quiet_parts["trivial"], noisy_parts["trivial"])
+    assert not torch.equal(quiet_loss, noisy_loss)
+
+
+def test_noise_in_training_teaches_a_step_that_brings_disturbed_states_back():
+    # data along one direction: what a step does to the other one is not in them, but noise shows it
+    def slope(noise):
+        generator = stream(0, "fit")
+        step = nn.Linear(2, 2, bias=False)
+        nn.init.eye_(step.weight)
+
+        class Step(nn.Module):
+            num_context = 1
+
+            def __init__(self):
+                super().__init__()
+                self.step = step
+
+            def encode(self, context, params):
+                return context[:, -1, 0]
+
+            def advance(self, state, generator=None):
+                return self.step(state)
+
+            def decode(self, state):
+                return state[:, None]
+
+        frame = torch.randn(256, 1, 1, 1, generator=generator) * torch.tensor([1.0, 0.0])
+        data = Trajectory(torch.cat([frame, frame], 1), torch.ones(256, 1), toy.FIELDS)
+        stage, optimizer = Forecast("operator", Step(), noise=noise), torch.optim.SGD(step.parameters(), 0.3)
+        for _ in range(400):
+            optimizer.zero_grad()
+            stage.loss(data, generator)[0].clamp(max=10).mean().backward()
+            optimizer.step()
+        return step.weight[1, 1].item()
+
+    assert slope(0.0) == 1.0
+    assert slope(0.5) < 0.3
 
 
 class Codec(nn.Module):

@@ -8,13 +8,14 @@ from typing import Annotated, Literal, Protocol, runtime_checkable
 import torch
 from einops import rearrange
 from jaxtyping import Float
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 from torch import Generator, Tensor, nn
 
 from ups.config import Settings
 from ups.models.grid import Grid
 from ups.models.initialization import initialize
 from ups.models.refined import Refined
+from ups.models.sizes import AttentionSize
 from ups.nets.conv import ConvDecoder, ConvEncoder
 from ups.nets.perceiver import PerceiverDecoder, PerceiverEncoder
 from ups.types import Fields, UserError
@@ -176,7 +177,7 @@ class IdentityPatches(Settings):
             UserError: the patches do not tile the line.
         """
         _require_multiple(num_cells, self.patch_size, "codec.patch_size")
-        return initialize(lambda: PatchCodec(self, fields, num_cells), generator)
+        return PatchCodec(self, fields, num_cells)
 
 
 class Convolutional(Settings):
@@ -196,11 +197,11 @@ class Convolutional(Settings):
         Raises:
             UserError: the line cannot be halved that often.
         """
-        _require_multiple(num_cells, 2**self.num_levels, "2^autoencoder.num_levels")
+        _require_multiple(num_cells, 2**self.num_levels, "2^codec.num_levels")
         return initialize(lambda: ConvCodec(self, fields, num_cells), generator)
 
 
-class Perceiver(Settings):
+class Perceiver(AttentionSize):
     """An autoencoder by attention: the whole line as `num_tokens` tokens, decoded at any point."""
 
     kind: Literal["perceiver"] = "perceiver"
@@ -216,12 +217,6 @@ class Perceiver(Settings):
     """Self-attention blocks of the tokens, in the encoder and in the decoder."""
     num_frequencies: PositiveInt = 32
     """Harmonics of the domain by which a position is known; the decoder can be about that sharp."""
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Perceiver:
-        if self.hidden_dim % self.num_heads:
-            raise ValueError(f"hidden_dim {self.hidden_dim} is not a multiple of num_heads {self.num_heads}")
-        return self
 
     def build(self, fields: Fields, num_cells: int, generator: Generator) -> PerceiverCodec:
         """Return the codec."""

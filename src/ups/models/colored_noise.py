@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from ups.models.emulator import Emulator, State
-from ups.models.residual import ResidualSpectrum, mode_powers
-from ups.types import Trajectory, UserError
+from ups.models.residual import ResidualSpectrum
 
 
 class ColoredNoise(nn.Module):
@@ -43,27 +41,3 @@ class ColoredNoise(nn.Module):
     def decode(self, state: State) -> Float[Tensor, "batch field cell"]:
         """Return the state's frame in physical units."""
         return self.emulator.decode(state)
-
-
-@torch.no_grad()
-def fit_residual_spectrum(emulator: Emulator, held_out: Trajectory) -> ResidualSpectrum:
-    """Return the spectrum of the one-step residuals encode(next) - operator(encode(now)), over all frames.
-
-    Give trajectories that the emulator was not trained on: its residuals on those that it was are too small. A
-    codec that spins up reads as many frames before each `now` as it asks for.
-
-    Raises:
-        UserError: the trajectories are too short for one residual.
-    """
-    past, num_frames = emulator.codec.spin_up, held_out.values.shape[1]
-    if num_frames <= past:
-        raise UserError(
-            f"trajectories of {num_frames} frames have no residual; the emulator needs {past + 1} or more"
-        )
-    powers = []
-    for start in range(num_frames - past):
-        window = held_out.window(start, past + 1)
-        forecast, _ = emulator.advance(emulator.encode(window.values[:, :-1], window.params))
-        truth, _ = emulator.encode(window.values[:, 1:], window.params)
-        powers.append(mode_powers(truth - forecast))
-    return ResidualSpectrum(torch.stack(powers).mean(0), emulator.codec.num_tokens)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -15,7 +14,7 @@ from torch import Generator, Tensor, nn
 from ups.config import Settings
 from ups.diffusion.denoiser import Denoiser
 from ups.diffusion.flow_maps import FlowMap, ancestral, ddim, dpmpp_2m, heun, sample
-from ups.diffusion.process import NoiseProcess, expand
+from ups.diffusion.process import NoiseProcess
 from ups.models.checkpoint import read, restore
 from ups.models.emulator import Emulator, EmulatorManifest, State, emulator_from
 from ups.models.initialization import initialize
@@ -39,8 +38,6 @@ Given = tuple[Float[Tensor, "batch token channel"], Float[Tensor, "batch param"]
 @runtime_checkable
 class Correction(Protocol):
     """What draws residuals: a corrector, or its student."""
-
-    num_steps: int
 
     def draw(self, given: Given, generator: Generator) -> Tokens:
         """Return one residual for each row of what is given, in units of the tokens."""
@@ -68,7 +65,7 @@ class Corrector(nn.Module):
         spectrum: ResidualSpectrum,
     ) -> None:
         super().__init__()
-        self.settings, self.num_steps, self.spectrum = settings, settings.num_steps, spectrum
+        self.settings, self.spectrum = settings, spectrum
         body = settings.network.build(num_tokens, 3 * dim, dim)
         self.denoiser = Denoiser(
             ResidualNet(body, num_params, num_levels=1),
@@ -77,30 +74,17 @@ class Corrector(nn.Module):
         )
 
     def draw(self, given: Given, generator: Generator) -> Tokens:
-        """Return one residual for each row, by `num_steps` hops from noise; each costs one call of the network.
+        """Return one residual for each row, by `num_steps` hops from noise.
 
-        (`heun` costs two for all hops but the last.)
+        A hop costs one call of the network; of `heun` two, but for the last hop.
         """
-        return self.walk(given, self.noise(given, generator), generator) * self.spectrum.std
-
-    def walk(self, given: Given, noise: Tokens, generator: Generator) -> Tokens:
-        """Return the standardized residual that the flow map makes of `noise`."""
-        return sample(self.flow_map(given, generator), noise, self.grid(self.num_steps))
+        std = self.spectrum.std
+        noise = pure_noise(self.denoiser.process, given[0][..., : len(std)], generator)
+        return sample(self.flow_map(given, generator), noise, self.grid(self.settings.num_steps)) * std
 
     def grid(self, num_steps: int) -> Float[Tensor, " time"]:
         """Return the times of so many hops, from noise to data; see `CorrectorSettings.shift`."""
         return shifted_grid(self.denoiser.process, num_steps, self.settings.shift)
-
-    def noise(self, given: Given, generator: Generator) -> Tokens:
-        """Return the state at pure noise."""
-        shape = *given[0].shape[:2], self.spectrum.power.shape[1]
-        normal = torch.randn(shape, generator=generator, device=generator.device).to(given[0])
-        one = torch.ones(len(normal), device=normal.device)
-        return self.denoiser.process.corrupt(torch.zeros_like(normal), normal, one)
-
-    def manifest(self, emulator: EmulatorManifest) -> CorrectedManifest:
-        """Return from what the corrector and the emulator underneath were built."""
-        return CorrectedManifest(emulator=emulator, correction=self.settings)
 
     def flow_map(self, given: Given, generator: Generator) -> FlowMap:
         """Return the flow map of the settings, for what is given."""
@@ -114,6 +98,10 @@ class Corrector(nn.Module):
                 return dpmpp_2m(posterior)
             case _:
                 return ddim(posterior)
+
+    def manifest(self, emulator: EmulatorManifest) -> CorrectedManifest:
+        """Return from what the corrector and the emulator underneath were built."""
+        return CorrectedManifest(emulator=emulator, correction=self.settings)
 
 
 class Corrected(nn.Module):
@@ -158,6 +146,12 @@ class Corrected(nn.Module):
         return self.correction.manifest(self.emulator.manifest())
 
 
+def pure_noise(process: NoiseProcess, like: Tokens, generator: Generator) -> Tokens:
+    """Return a draw of the state at t = 1 in which there is nothing but noise, of the shape of `like`."""
+    normal = torch.randn(like.shape, generator=generator, device=generator.device).to(like)
+    return process.corrupt(torch.zeros_like(normal), normal, normal.new_ones(len(normal)))
+
+
 def shifted_grid(process: NoiseProcess, num_steps: int, shift: float) -> Float[Tensor, " time"]:
     """Return the process's grid with sigma / alpha multiplied by `shift` between its ends.
 
@@ -172,24 +166,6 @@ def given_of(state: State, forecast: Tokens) -> Given:
     """Return what a correction is conditioned on: the state, the forecast made from it, the parameters."""
     tokens, params = state
     return torch.cat([tokens, forecast], dim=-1), params
-
-
-@dataclass(frozen=True)
-class Wiener:
-    """The best linear denoiser of Gaussian residuals of a spectrum: (x_t, t) -> x0_hat, mode by mode.
-
-    x0_hat_k = alpha S_k / (alpha^2 S_k + sigma^2) x_k, with S_k the spectrum of the standardized residual.
-    """
-
-    spectrum: ResidualSpectrum
-    process: NoiseProcess
-
-    def __call__(self, x_t: Tokens, t: Float[Tensor, " batch"]) -> Tokens:
-        """Return the linear estimate of the standardized residual."""
-        alpha, sigma = (expand(scale.to(x_t), x_t) for scale in self.process.finite_scales(t))
-        power = self.spectrum.power / self.spectrum.std.square()
-        modes = torch.fft.rfft(x_t, dim=1, norm="ortho") * (alpha * power / (alpha**2 * power + sigma**2))
-        return torch.fft.irfft(modes, n=x_t.shape[1], dim=1, norm="ortho")
 
 
 class CorrectorSettings(Settings):
@@ -223,11 +199,10 @@ class CorrectorSettings(Settings):
             UserError: the network does not fit the tokens.
         """
         codec, num_params = emulator.codec, len(emulator.fields.params)
-
-        def make() -> Corrector:
-            return Corrector(self, codec.num_tokens, codec.dim, num_params, spectrum)
-
-        return Corrected(emulator, initialize(make, generator))
+        corrector = initialize(
+            lambda: Corrector(self, codec.num_tokens, codec.dim, num_params, spectrum), generator
+        )
+        return Corrected(emulator, corrector)
 
 
 class CorrectedManifest(Settings):
@@ -247,7 +222,12 @@ def load_corrected(folder: Path) -> Corrected:
         UserError: there is none, or its files are damaged.
     """
     manifest, tensors = read(folder, CorrectedManifest)
-    emulator = emulator_from(manifest.emulator)
+    return restore(corrected_from(manifest.emulator, manifest.correction), tensors, folder)
+
+
+def corrected_from(manifest: EmulatorManifest, correction: CorrectorSettings) -> Corrected:
+    """Return the corrected emulator that was described, its numbers still to be restored."""
+    emulator = emulator_from(manifest)
     codec = emulator.codec
     blank = ResidualSpectrum(torch.ones(codec.num_tokens // 2 + 1, codec.dim), codec.num_tokens)
-    return restore(manifest.correction.build(emulator, blank, torch.Generator()), tensors, folder)
+    return correction.build(emulator, blank, torch.Generator())

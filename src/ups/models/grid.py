@@ -13,13 +13,13 @@ from ups.types import Fields
 class Grid(nn.Module):
     """The cell centres of a periodic line: origin + (i + 1/2) extent / num_cells."""
 
+    centres: Tensor
+    """Phases of the centres: positions in units of the extent."""
+
     def __init__(self, fields: Fields, num_cells: int) -> None:
         super().__init__()
         self.origin, self.extent, self.num_cells = fields.origin[0], fields.extent[0], num_cells
         self.register_buffer("centres", (torch.arange(num_cells) + 0.5) / num_cells, persistent=False)
-
-    centres: Tensor
-    """Phases of the centres: positions in units of the extent."""
 
     def phase(self, points: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return the positions of points in units of the extent."""

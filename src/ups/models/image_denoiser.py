@@ -18,6 +18,7 @@ from ups.nets.unet2d import UNet2d
 from ups.streams import stream
 
 COND_DIM = 64
+"""Length of the vector that tells the blocks the noise level."""
 
 
 class DenoiserSettings(Settings):

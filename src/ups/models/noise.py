@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -12,8 +12,6 @@ from ups.diffusion import parameterization, process, weighting
 from ups.diffusion.parameterization import Parameterization
 from ups.diffusion.process import NoiseProcess
 from ups.diffusion.weighting import Weighting
-
-NUM_TIMES = 1000
 
 
 class LinearPath(Settings):
@@ -67,10 +65,8 @@ class NoiseError(Settings):
 
     kind: Literal["noise_error"] = "noise_error"
 
-    @property
-    def name(self) -> str:
-        """What the objective is called in tables."""
-        return "noise error, unweighted"
+    name: ClassVar[str] = "noise error, unweighted"
+    """What the objective is called in tables."""
 
     def build(self) -> Weighting:
         """Return the weight on the x0 error: SNR."""
@@ -116,10 +112,8 @@ class DataError(Settings):
 
     kind: Literal["data_error"] = "data_error"
 
-    @property
-    def name(self) -> str:
-        """What the objective is called in tables."""
-        return "data error"
+    name: ClassVar[str] = "data error"
+    """What the objective is called in tables."""
 
     def build(self) -> Weighting:
         """Return the weight on the x0 error: 1."""
@@ -131,10 +125,8 @@ class OutputError(Settings):
 
     kind: Literal["output_error"] = "output_error"
 
-    @property
-    def name(self) -> str:
-        """What the objective is called in tables."""
-        return "output error"
+    name: ClassVar[str] = "output error"
+    """What the objective is called in tables."""
 
     def build(self) -> Weighting:
         """Return the weight on the x0 error: SNR + 1."""
@@ -146,12 +138,12 @@ WeightingSettings = Annotated[
 ]
 
 
-def mean_weight(noise_process: NoiseProcess, weight: Weighting, num_times: int = NUM_TIMES) -> float:
-    """Return the mean weight on the squared noise error over t = 1/n, 2/n, ..., 1, that is, of w / SNR.
+def mean_weight(noise_process: NoiseProcess, weight: Weighting) -> float:
+    """Return the mean weight on the squared noise error over t = 0.001, 0.002, ..., 1, that is, of w / SNR.
 
-    For DDPM with n steps these are the levels of the chain. It is the factor by which a weighting rescales a loss
+    For DDPM's 1000 steps these are the levels of the chain. It is the factor by which a weighting rescales a loss
     (and its Hessian) whose levels contribute alike.
     """
-    t = torch.arange(1, num_times + 1, dtype=torch.float64) / num_times
+    t = torch.arange(1, 1001, dtype=torch.float64) / 1000
     logsnr = noise_process.logsnr(t)
     return (weight(logsnr) / torch.exp(logsnr)).mean().item()

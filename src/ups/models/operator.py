@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 from torch import Generator, Tensor, nn
 
-from ups.config import Settings
 from ups.models.autoencoder import Codec, IdentityPatches
 from ups.models.flux_law import FluxLaw
 from ups.models.initialization import initialize
 from ups.models.mean_operator import Mean
-from ups.models.spectral_local import SpectralLocalSize
+from ups.models.sizes import AttentionSize, SpectralLocalSize
 from ups.nets.blocks import MLP, ConditionEmbedding, zero_init
 from ups.nets.fourier import SpectralLocalNet
 from ups.nets.transformer import SwiGLU, TransformerStack, TransformerUNet
@@ -130,74 +130,52 @@ class SpectralFlux(SpectralLocalSize):
         return initialize(lambda: FluxOperator(self, fields), generator)
 
 
-class Transformer(Settings):
+class TokenTransformer(AttentionSize):
+    """The settings that both transformers have."""
+
+    group_size: PositiveInt = 64
+    """Tokens that attend to each other at any resolution: the window, moved by half in every second block."""
+    feed_forward: Literal["gelu", "swiglu"] = "gelu"
+    """Pointwise part of a block."""
+
+    def require_windows(self, num_tokens: int) -> None:
+        """See that the windows tile the tokens.
+
+        Raises:
+            UserError: they do not.
+        """
+        if num_tokens > self.group_size and num_tokens % self.group_size:
+            raise UserError(
+                f"operator.group_size={self.group_size} does not tile {num_tokens} tokens: take a divisor, or "
+                f"{num_tokens}"
+            )
+
+
+class Transformer(TokenTransformer):
     """A plain stack of attention blocks over tokens."""
 
     kind: Literal["transformer"] = "transformer"
-    hidden_dim: PositiveInt = 96
-    """Width of the blocks; a multiple of num_heads."""
-    num_heads: PositiveInt = 6
-    """Attention heads."""
     depth: PositiveInt = 4
     """Blocks."""
-    group_size: PositiveInt = 64
-    """Tokens that attend to each other: the window of attention, moved by half in every second block."""
-    feed_forward: Literal["gelu", "swiglu"] = "gelu"
-    """Pointwise part of a block."""
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Transformer:
-        _check_heads(self.hidden_dim, self.num_heads)
-        return self
 
     def build(self, codec: Codec, fields: Fields, num_cells: int, generator: Generator) -> TokenOperator:
-        """Return the operator.
-
-        Raises:
-            UserError: the windows do not tile the tokens.
-        """
-        _require_windows(codec.num_tokens, self.group_size)
-
-        def make() -> TokenOperator:
-            body = TransformerStack(
-                codec.num_tokens,
-                self.hidden_dim,
-                self.depth,
-                self.num_heads,
-                self.group_size,
-                COND_DIM,
-                FEED_FORWARD[self.feed_forward],
-            )
-            return TokenOperator(self, body, codec, len(fields.params))
-
-        return initialize(make, generator)
+        """Return the operator; the windows must tile the tokens."""
+        self.require_windows(codec.num_tokens)
+        return _over_tokens(self, TransformerStack, self.depth, codec, fields, generator)
 
 
-class UTransformer(Settings):
+class UTransformer(TokenTransformer):
     """A U-shape of attention blocks: pairs of tokens merged on the way down, interpolated on the way up."""
 
     kind: Literal["u_transformer"] = "u_transformer"
-    hidden_dim: PositiveInt = 96
-    """Width of the blocks; a multiple of num_heads."""
-    num_heads: PositiveInt = 6
-    """Attention heads."""
     depths: tuple[PositiveInt, ...] = Field(default=(1, 1, 1), min_length=1)
     """Blocks at each resolution, the last at the bottom of the U."""
-    group_size: PositiveInt = 64
-    """Tokens that attend to each other at any resolution: the window of attention."""
-    feed_forward: Literal["gelu", "swiglu"] = "gelu"
-    """Pointwise part of a block."""
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> UTransformer:
-        _check_heads(self.hidden_dim, self.num_heads)
-        return self
 
     def build(self, codec: Codec, fields: Fields, num_cells: int, generator: Generator) -> TokenOperator:
-        """Return the operator.
+        """Return the operator; at each resolution the windows must tile the tokens.
 
         Raises:
-            UserError: the tokens cannot be halved that often, or the windows do not tile them.
+            UserError: the tokens cannot be halved that often.
         """
         halvings = len(self.depths) - 1
         if codec.num_tokens % 2**halvings:
@@ -206,21 +184,8 @@ class UTransformer(Settings):
                 f"use fewer depths or a number of tokens divisible by {2**halvings}"
             )
         for level in range(len(self.depths)):
-            _require_windows(codec.num_tokens // 2**level, self.group_size)
-
-        def make() -> TokenOperator:
-            body = TransformerUNet(
-                codec.num_tokens,
-                self.hidden_dim,
-                self.depths,
-                self.num_heads,
-                self.group_size,
-                COND_DIM,
-                FEED_FORWARD[self.feed_forward],
-            )
-            return TokenOperator(self, body, codec, len(fields.params))
-
-        return initialize(make, generator)
+            self.require_windows(codec.num_tokens // 2**level)
+        return _over_tokens(self, TransformerUNet, self.depths, codec, fields, generator)
 
 
 OperatorSettings = Annotated[
@@ -228,13 +193,24 @@ OperatorSettings = Annotated[
 ]
 
 
-def _check_heads(hidden_dim: int, num_heads: int) -> None:
-    if hidden_dim % num_heads:
-        raise ValueError(f"hidden_dim {hidden_dim} is not a multiple of num_heads {num_heads}")
-
-
-def _require_windows(num_tokens: int, window: int) -> None:
-    if num_tokens > window and num_tokens % window:
-        raise UserError(
-            f"operator.group_size={window} does not tile {num_tokens} tokens: take a divisor, or {num_tokens}"
+def _over_tokens(
+    settings: Transformer | UTransformer,
+    network: Callable[..., nn.Module],
+    depth: int | tuple[int, ...],
+    codec: Codec,
+    fields: Fields,
+    generator: Generator,
+) -> TokenOperator:
+    def make() -> TokenOperator:
+        body = network(
+            codec.num_tokens,
+            settings.hidden_dim,
+            depth,
+            settings.num_heads,
+            settings.group_size,
+            COND_DIM,
+            FEED_FORWARD[settings.feed_forward],
         )
+        return TokenOperator(settings, body, codec, len(fields.params))
+
+    return initialize(make, generator)

@@ -51,6 +51,8 @@ class StatePeer(nn.Module):
     As PDEBench trains its FNO (arXiv:2210.07182): no normalization, no parameters of the equation.
     """
 
+    grid: Tensor
+
     def __init__(
         self,
         settings: PDEBenchFNO,
@@ -64,8 +66,6 @@ class StatePeer(nn.Module):
         self.fields, self.num_cells, self.num_context = fields, num_cells, settings.num_context
         grid = fields.origin[0] + (torch.arange(num_cells) + 0.5) * (fields.extent[0] / num_cells)
         self.register_buffer("grid", grid, persistent=False)
-
-    grid: Tensor
 
     def encode(
         self, context: Float[Tensor, "batch time field cell"], params: Float[Tensor, "batch param"]
@@ -141,12 +141,11 @@ class PDEBenchFNO(Settings):
     ) -> StatePeer:
         """Return the peer; the normalizer only travels along, for the ranges of the parameters."""
         num_fields = len(fields.names)
-
-        def make() -> StatePeer:
-            network = fourier.FNO(10 * num_fields + 1, num_fields, width=20, modes=12, padding=2)
-            return StatePeer(self, network, normalizer, fields, num_cells)
-
-        return initialize(make, generator)
+        in_channels = self.num_context * num_fields + 1
+        network = initialize(
+            lambda: fourier.FNO(in_channels, num_fields, width=20, modes=12, padding=2), generator
+        )
+        return StatePeer(self, network, normalizer, fields, num_cells)
 
 
 class TunedFNO(Settings):
@@ -172,13 +171,10 @@ class TunedFNO(Settings):
             raise UserError(
                 f"peer {self.kind}: modes={self.modes} needs {2 * self.modes} cells; the data have {num_cells}"
             )
-
-        def make() -> ChangePeer:
-            network = fourier.FNO(*_channels(self.num_context, fields), width=self.width, modes=self.modes)
-            zero_init(network.head[-1])
-            return ChangePeer(self, network, normalizer, fields, num_cells)
-
-        return initialize(make, generator)
+        channels = _channels(self.num_context, fields)
+        network = initialize(lambda: fourier.FNO(*channels, width=self.width, modes=self.modes), generator)
+        zero_init(network.head[-1])
+        return ChangePeer(self, network, normalizer, fields, num_cells)
 
 
 class DilatedResNet(Settings):
@@ -196,13 +192,11 @@ class DilatedResNet(Settings):
         self, fields: Fields, normalizer: Normalizer, num_cells: int, generator: Generator
     ) -> ChangePeer:
         """Return the peer."""
-
-        def make() -> ChangePeer:
-            channels = _channels(self.num_context, fields)
-            network = conv.DilatedResNet(*channels, width=self.width, num_blocks=self.num_blocks)
-            return ChangePeer(self, network, normalizer, fields, num_cells)
-
-        return initialize(make, generator)
+        channels = _channels(self.num_context, fields)
+        network = initialize(
+            lambda: conv.DilatedResNet(*channels, width=self.width, num_blocks=self.num_blocks), generator
+        )
+        return ChangePeer(self, network, normalizer, fields, num_cells)
 
 
 class UNet1d(Settings):
@@ -229,12 +223,9 @@ class UNet1d(Settings):
             raise UserError(
                 f"peer {self.kind}: {divisor} does not divide the {num_cells} cells; use fewer multipliers"
             )
-
-        def make() -> ChangePeer:
-            network = unet.UNet1d(*_channels(self.num_context, fields), self.width, self.multipliers)
-            return ChangePeer(self, network, normalizer, fields, num_cells)
-
-        return initialize(make, generator)
+        channels = _channels(self.num_context, fields)
+        network = initialize(lambda: unet.UNet1d(*channels, self.width, self.multipliers), generator)
+        return ChangePeer(self, network, normalizer, fields, num_cells)
 
 
 PeerSettings = Annotated[PDEBenchFNO | TunedFNO | DilatedResNet | UNet1d, Field(discriminator="kind")]
@@ -254,18 +245,18 @@ class PeerManifest(Settings):
     """The network."""
 
 
-def load_stepper(folder: Path | str) -> StatePeer | ChangePeer:
+def load_stepper(folder: Path) -> StatePeer | ChangePeer:
     """Return the peer that was saved in a folder.
 
     Raises:
         UserError: there is no peer, or its files are damaged.
     """
-    manifest, tensors = read(Path(folder), PeerManifest)
+    manifest, tensors = read(folder, PeerManifest)
     fields = manifest.fields
     normalizer = Normalizer(len(fields.names), len(fields.params))
     generator = torch.Generator()  # its numbers are replaced by the saved ones
     peer = manifest.peer.build(fields, normalizer, manifest.num_cells, generator)
-    return restore(peer, tensors, Path(folder))
+    return restore(peer, tensors, folder)
 
 
 def _channels(num_context: int, fields: Fields) -> tuple[int, int]:

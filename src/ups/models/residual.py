@@ -1,10 +1,14 @@
-"""The power spectrum of what an operator gets wrong: samples of that spectrum, and the best that is linear."""
+"""The power spectrum of what an operator gets wrong: samples of that spectrum, and its best linear denoiser."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
+
+from ups.diffusion.process import NoiseProcess, expand
 
 
 def mode_powers(residuals: Float[Tensor, "sample token dim"]) -> Float[Tensor, "mode dim"]:
@@ -35,7 +39,10 @@ class ResidualSpectrum(nn.Module):
     @property
     def std(self) -> Float[Tensor, " dim"]:
         """Root mean square of a token, for each channel: sqrt(mean_k S_k) over all N modes of the line."""
-        return (self._share()[:, None] * self.power).sum(0).sqrt()
+        mode = torch.arange(len(self.power), device=self.power.device)
+        twice = (mode > 0) & (2 * mode < self.num_tokens)  # mode k stands for -k too, if that is another
+        share = (1.0 + twice) / self.num_tokens
+        return (share[:, None] * self.power).sum(0).sqrt()
 
     def sample(self, batch: int, generator: Generator) -> Float[Tensor, "batch token dim"]:
         """Return independent draws: white noise, each of its modes scaled by sqrt(S_k).
@@ -48,23 +55,24 @@ class ResidualSpectrum(nn.Module):
         modes = self.power.sqrt() * torch.fft.rfft(white, dim=1, norm="ortho")
         return torch.fft.irfft(modes, n=self.num_tokens, dim=1, norm="ortho")
 
-    def wiener_error(
-        self, alpha: Float[Tensor, "*level"], sigma: Float[Tensor, "*level"]
-    ) -> Float[Tensor, "*level"]:
-        """Mean squared error of the best linear denoiser of x_t = alpha x_0 + sigma noise.
 
-        mean_k S_k sigma^2 / (alpha^2 S_k + sigma^2) with x_0 the residual over `std` of its channel, S_k its
-        spectrum, sigma > 0; the mean over all modes and channels: 1 without signal (alpha = 0), 0 without noise.
-        For Gaussian residuals no denoiser is better; one that is has learned more than the spectrum. Every channel must
-        vary. Source: the Wiener filter, one for each mode.
-        """
-        power = self.power / self.std.square()
-        signal, noise = alpha.square()[..., None, None], sigma.square()[..., None, None]
-        error = power * noise / (signal * power + noise)
-        return (self._share()[:, None] * error).sum(-2).mean(-1)
+@dataclass(frozen=True)
+class Wiener:
+    """The best linear denoiser of Gaussian residuals of a spectrum: (x_t, t) -> x0_hat, mode by mode.
 
-    def _share(self) -> Float[Tensor, " mode"]:
-        """Return the share of each real mode in the N complex ones: mode k stands for -k too, if that is another."""
-        mode = torch.arange(len(self.power), device=self.power.device)
-        twice = (mode > 0) & (2 * mode < self.num_tokens)
-        return (1.0 + twice) / self.num_tokens
+    x0_hat_k = alpha S_k / (alpha^2 S_k + sigma^2) x_k, with S_k the spectrum of the residual over `std` of its
+    channel, which must vary. For Gaussian residuals no denoiser is better; one that is has learned more than the
+    spectrum.
+    """
+
+    spectrum: ResidualSpectrum
+    process: NoiseProcess
+
+    def __call__(
+        self, x_t: Float[Tensor, "batch token dim"], t: Float[Tensor, " batch"]
+    ) -> Float[Tensor, "batch token dim"]:
+        """Return the linear estimate of the standardized residual."""
+        alpha, sigma = (expand(scale.to(x_t), x_t) for scale in self.process.finite_scales(t))
+        power = self.spectrum.power / self.spectrum.std.square()
+        modes = torch.fft.rfft(x_t, dim=1, norm="ortho") * (alpha * power / (alpha**2 * power + sigma**2))
+        return torch.fft.irfft(modes, n=x_t.shape[1], dim=1, norm="ortho")

@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from ups.config import Settings
 from ups.diffusion.denoiser import LogSNREmbedding
-from ups.models.spectral_local import SpectralLocalSize
-from ups.nets.blocks import Modulation, zero_init
+from ups.models.sizes import AttentionSize, SpectralLocalSize
+from ups.nets.blocks import MLP, Modulation, zero_init
 from ups.nets.fourier import SpectralLocalNet
 from ups.nets.transformer import SwiGLU, TransformerStack
 
@@ -68,10 +68,7 @@ class TokenMLPNet(nn.Module):
         self.positions = nn.Parameter(0.02 * torch.randn(num_tokens, hidden_dim))
         self.norms = nn.ModuleList(nn.LayerNorm(hidden_dim, elementwise_affine=False) for _ in range(depth))
         self.modulations = nn.ModuleList(Modulation(COND_DIM, hidden_dim) for _ in range(depth))
-        self.layers = nn.ModuleList(
-            nn.Sequential(nn.Linear(hidden_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, hidden_dim))
-            for _ in range(depth)
-        )
+        self.layers = nn.ModuleList(MLP(hidden_dim, hidden_dim) for _ in range(depth))
         self.head = zero_init(nn.Linear(hidden_dim, out_dim))
 
     def forward(
@@ -117,8 +114,8 @@ class AttentionNet(nn.Module):
         return self.head(self.stack(self.embed(x) + self.positions, condition))
 
 
-class UnseenNet(nn.Module):
-    """A body that is shown the noisy residual alone; what it is the residual of stays hidden."""
+class BlindNet(nn.Module):
+    """A body that is shown the noisy residual alone, and not what it is the residual of."""
 
     def __init__(self, body: nn.Module, dim: int) -> None:
         super().__init__()
@@ -162,22 +159,12 @@ class SpectralLocal(SpectralLocalSize):
         return CellNet(SpectralLocalNet(in_dim, out_dim, *self.sizes, COND_DIM))
 
 
-class Attention(Settings):
-    """A small transformer over the tokens."""
+class Attention(AttentionSize):
+    """A small transformer over the tokens, each of which attends to all."""
 
     kind: Literal["transformer"] = "transformer"
-    hidden_dim: PositiveInt = 96
-    """Width of the blocks; a multiple of num_heads."""
-    num_heads: PositiveInt = 6
-    """Attention heads."""
     depth: PositiveInt = 3
     """Blocks."""
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Attention:
-        if self.hidden_dim % self.num_heads:
-            raise ValueError(f"hidden_dim {self.hidden_dim} is not a multiple of num_heads {self.num_heads}")
-        return self
 
     def build(self, num_tokens: int, in_dim: int, out_dim: int) -> nn.Module:
         """Return the body."""
@@ -196,7 +183,7 @@ class ParametersAlone(Settings):
 
     def build(self, num_tokens: int, in_dim: int, out_dim: int) -> nn.Module:
         """Return the body; of its `in_dim` channels the first `out_dim`, the noisy residual, pass."""
-        return UnseenNet(self.network.build(num_tokens, out_dim, out_dim), out_dim)
+        return BlindNet(self.network.build(num_tokens, out_dim, out_dim), out_dim)
 
 
 NetworkSettings = Annotated[

@@ -15,7 +15,7 @@ from ups.config import Settings
 from ups.models.checkpoint import read, restore
 from ups.models.initialization import initialize
 from ups.models.normalizer import Normalizer
-from ups.models.spectral_local import SpectralLocalSize
+from ups.models.sizes import SpectralLocalSize
 from ups.nets.blocks import ConditionEmbedding
 from ups.nets.fourier import SpectralLocalNet
 from ups.types import Fields, UserError
@@ -143,18 +143,18 @@ class StochasticManifest(Settings):
     """The network."""
 
 
-def load_stochastic(folder: Path | str) -> StochasticPeer:
+def load_stochastic(folder: Path) -> StochasticPeer:
     """Return the stochastic peer that was saved in a folder.
 
     Raises:
         UserError: there is no such peer, or its files are damaged.
     """
-    manifest, tensors = read(Path(folder), StochasticManifest)
+    manifest, tensors = read(folder, StochasticManifest)
     fields = manifest.fields
     normalizer = Normalizer(len(fields.names), len(fields.params))
     generator = torch.Generator()  # its numbers are replaced by the saved ones
     peer = manifest.peer.build(fields, normalizer, manifest.num_cells, generator)
-    return restore(peer, tensors, Path(folder))
+    return restore(peer, tensors, folder)
 
 
 def _normal(shape: tuple[int, ...], generator: Generator) -> Tensor:

@@ -13,11 +13,19 @@ from ups.config import Settings
 from ups.diffusion.denoiser import Denoiser
 from ups.diffusion.flow_maps import Jump, sample
 from ups.models.checkpoint import read, restore
-from ups.models.corrector import Corrected, Corrector, CorrectorSettings, Given, Tokens, shifted_grid
-from ups.models.emulator import EmulatorManifest, emulator_from
+from ups.models.corrector import (
+    Corrected,
+    Corrector,
+    CorrectorSettings,
+    Given,
+    Tokens,
+    corrected_from,
+    pure_noise,
+    shifted_grid,
+)
+from ups.models.emulator import EmulatorManifest
 from ups.models.initialization import initialize
 from ups.models.noise import build_parameterization
-from ups.models.residual import ResidualSpectrum
 from ups.models.residual_nets import LEVEL_DIM, ResidualNet
 
 
@@ -32,7 +40,7 @@ class Student(nn.Module):
 
     def __init__(self, settings: StudentSettings, teacher: Corrector) -> None:
         super().__init__()
-        self.settings, self.taught, self.num_steps = settings, teacher.settings, settings.num_steps
+        self.settings, self.taught = settings, teacher.settings
         dim, num_tokens = teacher.spectrum.power.shape[1], teacher.spectrum.num_tokens
         known = cast(ResidualNet, teacher.denoiser.network)
         body = teacher.settings.network.build(num_tokens, 3 * dim, dim)
@@ -44,17 +52,10 @@ class Student(nn.Module):
 
     def draw(self, given: Given, generator: Generator) -> Tokens:
         """Return one residual for each row, by `num_steps` calls of the network."""
-        shape = *given[0].shape[:2], len(self.std)
-        normal = torch.randn(shape, generator=generator, device=generator.device).to(given[0])
-        return self.walk(given, normal) * self.std
-
-    def walk(self, given: Given, normal: Tokens, num_steps: int | None = None) -> Tokens:
-        """Return the standardized residual that so many jumps make of normal noise."""
         process = self.jump.process
-        one = torch.ones(len(normal), device=normal.device)
-        noise = process.corrupt(torch.zeros_like(normal), normal, one)
-        grid = shifted_grid(process, num_steps or self.num_steps, self.taught.shift)
-        return sample(self.jump.given(*given), noise, grid)
+        noise = pure_noise(process, given[0][..., : len(self.std)], generator)
+        grid = shifted_grid(process, self.settings.num_steps, self.taught.shift)
+        return sample(self.jump.given(*given), noise, grid) * self.std
 
     def manifest(self, emulator: EmulatorManifest) -> StudentManifest:
         """Return from what the student, its teacher and the emulator underneath were built."""
@@ -70,14 +71,14 @@ class StudentSettings(Settings):
     num_steps: PositiveInt = 1
     """Jumps, and network calls, for each frame."""
     teacher_steps: PositiveInt = 16
-    """Hops of the teacher, a power of two."""
+    """Hops of the teacher; `shortcut`, which halves its jumps, takes the power of two at or below."""
 
     def build(self, corrected: Corrected) -> Corrected:
         """Return the untrained student in the place of the corrector of a corrected emulator."""
-        student = initialize(
-            lambda: Student(self, corrected.correction), torch.Generator()
-        )  # then all is inherited
-        return Corrected(corrected.emulator, student)
+        generator = torch.Generator()  # its numbers are replaced by the teacher's
+        return Corrected(
+            corrected.emulator, initialize(lambda: Student(self, corrected.correction), generator)
+        )
 
 
 class StudentManifest(Settings):
@@ -99,8 +100,5 @@ def load_student(folder: Path) -> Corrected:
         UserError: there is none, or its files are damaged.
     """
     manifest, tensors = read(folder, StudentManifest)
-    emulator = emulator_from(manifest.emulator)
-    codec = emulator.codec
-    blank = ResidualSpectrum(torch.ones(codec.num_tokens // 2 + 1, codec.dim), codec.num_tokens)
-    teacher = manifest.teacher.build(emulator, blank, torch.Generator())
+    teacher = corrected_from(manifest.emulator, manifest.teacher)
     return restore(manifest.student.build(teacher), tensors, folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from ups.data.windows import draw_windows
 from ups.diffusion.denoiser import Denoiser, Posterior
 from ups.diffusion.losses import denoising
-from ups.diffusion.times import TimeSampler, stratified
+from ups.diffusion.times import stratified
 from ups.diffusion.weighting import Weighting, snr
 from ups.training.stages import Loss
 from ups.types import Fields, Trajectory
@@ -33,7 +33,6 @@ class Denoise:
     denoiser: Denoiser
     weighting: Weighting
     trivial: Posterior
-    times: TimeSampler = field(default_factory=stratified)
 
     @property
     def model(self) -> nn.Module:
@@ -47,7 +46,7 @@ class Denoise:
     def loss(self, batch: Trajectory, generator: Generator) -> Loss:
         """Return the weighted loss of each image, and the trivial predictor's under the same noise."""
         x0 = batch.values[:, 0]
-        t = self.times((len(x0),), generator)
+        t = stratified()((len(x0),), generator)
         noise = _normal(x0, generator)
         loss = denoising(self.denoiser, x0, noise, t, self.weighting)
         with torch.no_grad():

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-import torch
 from einops import repeat
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from ups.models.normalizer import Normalizer
-from ups.training.stages import Loss
+from ups.training.stages import Loss, forecast_frames
 from ups.types import Stepper, Trajectory
 
 
@@ -45,10 +44,9 @@ def almost_fair_crps(
 class CRPSForecast:
     """Train a stochastic stepper to forecast: all members in one batch, each with noise of its own.
 
-    The context is encoded once, and the gradient runs through the whole unroll; `unroll` holds pairs (fraction of
-    the budget, steps). The loss is in units of each field's standard deviation in training: a weight that the truth
-    itself decides, as a relative error has it, would reward a wrong distribution. The trivial predictor is
-    persistence, whose score is its absolute error.
+    `unroll` holds pairs (fraction of the budget, steps). The loss is in units of each field's standard deviation in
+    training: a weight that the truth itself decides, as a relative error has it, would reward a wrong distribution.
+    The trivial predictor is persistence, whose score is its absolute error.
 
     Raises:
         ValueError: there are fewer than two members, which have no spread to learn.
@@ -77,15 +75,12 @@ class CRPSForecast:
         """Return the almost fair CRPS of the forecast frames, averaged over frames, fields and cells."""
         num_context = self.stepper.num_context
         context, truth = batch.values[:, :num_context], batch.values[:, num_context:]
-        state = self.stepper.encode(
-            repeat(context, "batch ... -> (member batch) ...", member=self.num_members),
-            repeat(batch.params, "batch ... -> (member batch) ...", member=self.num_members),
+        contexts, params = (
+            repeat(each, "batch ... -> (member batch) ...", member=self.num_members)
+            for each in (context, batch.params)
         )
-        frames = []
-        for _ in range(truth.shape[1]):
-            state = self.stepper.advance(state, generator)
-            frames.append(self.stepper.decode(state))
-        members = torch.stack(frames, 1).float().unflatten(0, (self.num_members, -1))
+        frames = forecast_frames(self.stepper, contexts, params, truth.shape[1], generator)
+        members = frames.float().unflatten(0, (self.num_members, -1))
         std = self.stepper.normalizer.std.view(-1, *[1] * (truth.ndim - 3))
         score = almost_fair_crps(members, truth, self.fairness) / std
         persistence = (context[:, -1:] - truth).abs() / std

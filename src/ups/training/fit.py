@@ -236,11 +236,11 @@ def _measure(
     return row
 
 
-def _skill(update: Updater, plan: Plan, num_batches: int = 4) -> float:
-    """Return loss over trivial loss of the model as it stands, on batches that come after those of the run."""
+def _skill(update: Updater, plan: Plan) -> float:
+    """Return loss over trivial loss of the model as it stands, on four batches that come after those of the run."""
     window = update.stage.window(plan.progress(plan.num_updates))
     name = f"{update.stage.name}/skill"
-    batches = range(plan.num_updates, plan.num_updates + num_batches)
+    batches = range(plan.num_updates, plan.num_updates + 4)
     return fraction_left(
         update.stage,
         ((update.batch(i, window), stream(update.seed, name, i, update.device)) for i in batches),

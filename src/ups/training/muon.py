@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from ups.nets.fourier import SpectralConv1d
 
 MOMENTUM = 0.95
+"""That of Jordan et al."""
 SMALLEST_SIDE = 8
 """A matrix with a shorter side (the first and the last layer of a network) is left to AdamW."""
 

@@ -69,17 +69,37 @@ def relative_error(
     return (error / norm.maximum(floor)).mean((1, 2))
 
 
+def forecast_frames(
+    stepper: Stepper,
+    context: Float[Tensor, "batch context field *space"],
+    params: Float[Tensor, "batch param"],
+    num_steps: int,
+    generator: Generator,
+) -> Float[Tensor, "batch time field *space"]:
+    """Encode the context once, then advance and decode frame by frame; the gradient runs through the whole unroll."""
+    state = stepper.encode(context, params)
+    frames = []
+    for _ in range(num_steps):
+        state = stepper.advance(state, generator)
+        frames.append(stepper.decode(state))
+    return torch.stack(frames, 1)
+
+
 @dataclass(frozen=True)
 class Forecast:
-    """Train a stepper to forecast: encode the context once, advance, decode every frame.
+    """Train a stepper to forecast; `unroll` holds pairs (fraction of the budget, steps).
 
-    The gradient runs through the whole unroll. `unroll` holds pairs (fraction of the budget, steps). The trivial
-    predictor is persistence: the last frame of the context, unchanged.
+    Gaussian noise on the context, of a deviation drawn between zero and `noise` of the field's own, shows the
+    stepper states near those of the data and where they lead, so that a long rollout returns to the data instead
+    of leaving them. Source: Sanchez-Gonzalez et al., arXiv:2002.09405, section 4.
+
+    The trivial predictor is persistence: the last frame of the context, unchanged.
     """
 
     name: str
     stepper: Stepper
     unroll: tuple[tuple[float, int], ...] = ((0.0, 1),)
+    noise: float = 0.0
 
     @property
     def model(self) -> nn.Module:
@@ -94,13 +114,21 @@ class Forecast:
         """Return the relative error of the forecast frames; see `relative_error`."""
         num_context = self.stepper.num_context
         context, truth = batch.values[:, :num_context], batch.values[:, num_context:]
-        state = self.stepper.encode(context, batch.params)
-        frames = []
-        for _ in range(truth.shape[1]):
-            state = self.stepper.advance(state, generator)
-            frames.append(self.stepper.decode(state))
         persistence = context[:, -1:].expand_as(truth)
-        return relative_error(torch.stack(frames, 1), truth), {"trivial": relative_error(persistence, truth)}
+        if self.noise:
+            context = disturb(context, self.noise, generator)
+        frames = forecast_frames(self.stepper, context, batch.params, truth.shape[1], generator)
+        return relative_error(frames, truth), {"trivial": relative_error(persistence, truth)}
+
+
+def disturb(
+    context: Float[Tensor, "batch time field *space"], largest: float, generator: Generator
+) -> Float[Tensor, "batch time field *space"]:
+    """Add white noise; its deviation, in parts of each field's, is uniform in [0, largest] over the batch."""
+    part = largest * torch.rand(len(context), generator=generator, device=context.device)
+    deviation = context.std([0, 1, *range(3, context.ndim)], keepdim=True)
+    normal = torch.randn(context.shape, generator=generator, device=context.device)
+    return context + part.reshape(-1, *[1] * (context.ndim - 1)) * deviation * normal
 
 
 @dataclass(frozen=True)

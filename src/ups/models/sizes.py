@@ -1,8 +1,8 @@
-"""How large a network of spectral and local convolutions is, for whatever role it plays."""
+"""How large networks are, for whatever role they play."""
 
 from __future__ import annotations
 
-from pydantic import PositiveInt, field_validator
+from pydantic import PositiveInt, field_validator, model_validator
 
 from ups.config import Settings
 from ups.types import UserError
@@ -44,3 +44,18 @@ class SpectralLocalSize(Settings):
                 f"{who}: modes={self.modes}, kernel_size={self.kernel_size} need at least {least} cells, there are "
                 f"{num_cells}; {advice}"
             )
+
+
+class AttentionSize(Settings):
+    """The width of blocks of attention, and the heads that share it."""
+
+    hidden_dim: PositiveInt = 96
+    """Width of the blocks; a multiple of num_heads."""
+    num_heads: PositiveInt = 6
+    """Attention heads."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> AttentionSize:
+        if self.hidden_dim % self.num_heads:
+            raise ValueError(f"hidden_dim {self.hidden_dim} is not a multiple of num_heads {self.num_heads}")
+        return self

@@ -1,7 +1,7 @@
 import pytest
 
 from ups.config import validate
-from ups.models.spectral_local import SpectralLocalSize
+from ups.models.sizes import AttentionSize, SpectralLocalSize
 from ups.types import UserError
 
 
@@ -23,3 +23,9 @@ def test_a_kernel_has_a_centre():
 
 def test_the_sizes_are_in_the_order_of_the_network():
     assert SpectralLocalSize(width=1, num_blocks=2, modes=3, kernel_size=5).sizes == (1, 2, 3, 5)
+
+
+def test_the_heads_share_the_width():
+    assert AttentionSize(hidden_dim=12, num_heads=4).hidden_dim == 12
+    with pytest.raises(UserError, match="hidden_dim 10 is not a multiple of num_heads 4"):
+        validate(AttentionSize, {"hidden_dim": 10, "num_heads": 4})
