@@ -8,8 +8,9 @@ from ups.data.symmetries import Symmetry
 from ups.data.synthetic import Synthetic
 from ups.models.corrector import CorrectorSettings
 from ups.models.mean_operator import Mean
+from ups.models.operator import SpectralFlux
 from ups.models.peers import TunedFNO
-from ups.models.residual_nets import ParametersAlone
+from ups.models.residual_nets import ParametersAlone, SpectralLocal
 from ups.pipeline import Run
 from ups.training.settings import Fit
 
@@ -27,6 +28,32 @@ def heat() -> Run:
 def kuramoto_sivashinsky() -> Run:
     """Chaos: every forecast fails in the end, the question is when."""
     return _run(Synthetic(equation="kuramoto_sivashinsky", num_trajectories=300), ("shift", "reflect_odd"))
+
+
+def chaos() -> Run:
+    """Kuramoto-Sivashinsky past its predictability: there the mean of an ensemble beats any single forecast."""
+    training = Fit(
+        seconds=120.0,
+        # one step ahead: the best forecast of what cannot be known is none, and many steps would teach that
+        unroll=((0.0, 1),),
+        noise=0.01,
+        symmetries=("shift", "reflect_odd"),
+        ema_decay=0.99,
+    )
+    return Run(
+        data=Synthetic(
+            equation="kuramoto_sivashinsky",
+            num_trajectories=400,
+            num_frames=101,
+            num_cells=64,
+            solver_cells=128,
+        ),
+        operator=SpectralFlux(modes=24),
+        corrector=CorrectorSettings(network=SpectralLocal(num_blocks=3, modes=24), num_steps=4),
+        solver_cells=(32, 64, 128),
+        training=training,
+        corrector_training=training.model_copy(update={"noise": 0.0}),
+    )
 
 
 def fisher_kpp() -> Run:
