@@ -252,7 +252,7 @@ def build_emulator(settings: Run, splits: Splits) -> Emulator:
     """Return the untrained emulator: normalizer, codec and operator that fit each other and the data."""
     fields, num_cells = splits.train.fields, splits.train.values.shape[-1]
     codec = settings.codec.build(fields, num_cells, stream(settings.seed, "codec"))
-    operator = settings.operator.build(codec, fields, num_cells, stream(settings.seed, "operator"))
+    operator = settings.operator.build(codec, fields, stream(settings.seed, "operator"))
     emulator = Emulator(fit_normalizer(splits.train), codec, operator, fields, num_cells)
     return emulator.to(distributed.device())
 

@@ -25,7 +25,7 @@ def trajectory():
 def build(name, disturbed=True):
     codec_settings, operator_settings = STACKS[name]
     codec = codec_settings.build(FIELDS, 32, stream(0, "codec"))
-    operator = operator_settings.build(codec, FIELDS, 32, stream(0, "operator"))
+    operator = operator_settings.build(codec, FIELDS, stream(0, "operator"))
     if disturbed:
         generator = stream(0, "disturb")
         with torch.no_grad():

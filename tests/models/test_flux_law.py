@@ -15,7 +15,7 @@ BARE = Fields(("u",), ("",), (1.0,), 0.1, conserved=("u",))
 
 def build(fields=FIELDS, seed=0):
     codec = Refined().build(fields, 32, stream(0, "codec"))
-    return codec, FluxLaw().build(codec, fields, 32, stream(seed, "operator"))
+    return codec, FluxLaw().build(codec, fields, stream(seed, "operator"))
 
 
 def inputs(codec, fields=FIELDS, num=3):
@@ -134,8 +134,8 @@ def test_it_starts_from_the_law_that_fits_and_learns_in_parts_of_it():
 def test_other_codecs_and_other_data_are_refused_in_one_line():
     cells = IdentityPatches().build(FIELDS, 32, stream(0, "codec"))
     with pytest.raises(UserError, match="set codec"):
-        FluxLaw().build(cells, FIELDS, 32, stream(0, "operator"))
+        FluxLaw().build(cells, FIELDS, stream(0, "operator"))
     two = Fields(("u", "v"), ("", ""), (1.0,), 0.1, conserved=("u",))
     codec = Refined().build(two, 32, stream(0, "codec"))
     with pytest.raises(UserError, match="one conserved field"):
-        FluxLaw().build(codec, two, 32, stream(0, "operator"))
+        FluxLaw().build(codec, two, stream(0, "operator"))

@@ -36,7 +36,7 @@ def problems(num=600):
 
 def prior(data, network):
     codec = IdentityPatches().build(FIELDS, NUM_CELLS, stream(0, "codec"))
-    operator = Mean().build(codec, FIELDS, NUM_CELLS, stream(0, "operator"))
+    operator = Mean().build(codec, FIELDS, stream(0, "operator"))
     assert isinstance(operator, Operator)
     emulator = Emulator(fit_normalizer(data), codec, operator, FIELDS, NUM_CELLS)
     settings = CorrectorSettings(network=network, predicts="edm")
@@ -115,4 +115,4 @@ def test_it_learns_how_often_each_steady_state_is_reached_given_the_parameters()
 def test_tokens_that_are_not_normalized_values_are_refused():
     codec = Convolutional(num_levels=1).build(FIELDS, NUM_CELLS, stream(0, "codec"))
     with pytest.raises(UserError, match=r"choose codec\.kind=identity"):
-        Mean().build(codec, FIELDS, NUM_CELLS, stream(0, "operator"))
+        Mean().build(codec, FIELDS, stream(0, "operator"))

@@ -25,7 +25,7 @@ KINDS = {
 def build(kind, seed=0, fields=FIELDS):
     settings, codec = KINDS[kind]
     codec = codec.build(fields, NUM_CELLS, stream(0, "codec"))
-    return codec, settings.build(codec, fields, NUM_CELLS, stream(seed, "init"))
+    return codec, settings.build(codec, fields, stream(seed, "init"))
 
 
 def inputs(codec, num=3):
@@ -137,7 +137,7 @@ def test_the_flux_network_commutes_with_shifts():
 def test_the_default_flux_network_has_as_many_weights_as_the_measured_one():
     fields = Fields(("u",), ("",), (1.0,), 0.05, params=("nu",), conserved=("u",))
     codec = IdentityPatches().build(fields, 256, stream(0, "codec"))
-    operator = SpectralFlux().build(codec, fields, 256, stream(0, "init"))
+    operator = SpectralFlux().build(codec, fields, stream(0, "init"))
     counts = {"spectral": 0, "condition": 0, "rest": 0}
     for name, parameter in operator.named_parameters():
         if any(part in name for part in ("condition", "scale", "shift")):
@@ -154,19 +154,19 @@ def test_what_does_not_fit_together_is_said_in_one_line():
     with pytest.raises(
         UserError, match=r"spectral_flux works on the cells.*'perceiver'.*codec.kind=identity"
     ):
-        SpectralFlux(modes=8).build(perceiver, FIELDS, NUM_CELLS, generator)
+        SpectralFlux(modes=8).build(perceiver, FIELDS, generator)
     patches, cells = (settings.build(FIELDS, NUM_CELLS, generator) for settings in (PATCHES, CELLS))
     with pytest.raises(UserError, match="patch_size=1"):
-        SpectralFlux(modes=8).build(patches, FIELDS, NUM_CELLS, generator)
+        SpectralFlux(modes=8).build(patches, FIELDS, generator)
     with pytest.raises(UserError, match="at least 64 cells, there are 32"):
-        SpectralFlux(modes=32).build(cells, FIELDS, NUM_CELLS, generator)
+        SpectralFlux(modes=32).build(cells, FIELDS, generator)
     with pytest.raises(UserError, match="halves the tokens 2 times, but the autoencoder makes 6"):
-        UTransformer(depths=(1, 1, 1)).build(perceiver, FIELDS, NUM_CELLS, generator)
+        UTransformer(depths=(1, 1, 1)).build(perceiver, FIELDS, generator)
     with pytest.raises(UserError, match="group_size=3 does not tile 8 tokens"):
-        Transformer(group_size=3).build(patches, FIELDS, NUM_CELLS, generator)
+        Transformer(group_size=3).build(patches, FIELDS, generator)
     walls = Fields(("u",), ("",), (1.0,), 0.1, boundary="wall")
     with pytest.raises(UserError, match=r"periodic domain.*'wall'"):
-        SpectralFlux(modes=8).build(CELLS.build(walls, NUM_CELLS, generator), walls, NUM_CELLS, generator)
+        SpectralFlux(modes=8).build(CELLS.build(walls, NUM_CELLS, generator), walls, generator)
 
 
 def test_settings_that_cannot_work_are_errors():

@@ -117,6 +117,6 @@ def emulator_from(manifest: EmulatorManifest) -> Emulator:
     fields, num_cells = manifest.fields, manifest.num_cells
     generator = torch.Generator()  # its numbers are replaced by the saved ones
     codec = manifest.codec.build(fields, num_cells, generator)
-    operator = manifest.operator.build(codec, fields, num_cells, generator)
+    operator = manifest.operator.build(codec, fields, generator)
     normalizer = Normalizer(len(fields.names), len(fields.params))
     return Emulator(normalizer, codec, operator, fields, num_cells)

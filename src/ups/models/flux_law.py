@@ -99,7 +99,7 @@ class FluxLaw(Settings):
     degree: PositiveInt = Field(default=4, le=8)
     """Coefficients of the polynomial that gives the speed f'(v): its degree plus one."""
 
-    def build(self, codec: Codec, fields: Fields, num_cells: int, generator: Generator) -> LawOperator:
+    def build(self, codec: Codec, fields: Fields, generator: Generator) -> LawOperator:
         """Return the operator.
 
         Raises:

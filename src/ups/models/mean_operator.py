@@ -44,7 +44,7 @@ class Mean(Settings):
 
     kind: Literal["mean"] = "mean"
 
-    def build(self, codec: Codec, fields: Fields, num_cells: int, generator: Generator) -> MeanOperator:
+    def build(self, codec: Codec, fields: Fields, generator: Generator) -> MeanOperator:
         """Return the operator.
 
         Raises:

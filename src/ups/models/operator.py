@@ -110,7 +110,7 @@ class SpectralFlux(SpectralLocalSize):
 
     kind: Literal["spectral_flux"] = "spectral_flux"
 
-    def build(self, codec: Codec, fields: Fields, num_cells: int, generator: Generator) -> FluxOperator:
+    def build(self, codec: Codec, fields: Fields, generator: Generator) -> FluxOperator:
         """Return the operator.
 
         Raises:
@@ -126,7 +126,7 @@ class SpectralFlux(SpectralLocalSize):
                 "operator.kind=spectral_flux needs a periodic domain, but the boundary of the data is "
                 f"'{fields.boundary}'; choose operator.kind=u_transformer"
             )
-        self.require(num_cells, "operator.kind=spectral_flux", "take fewer modes")
+        self.require(codec.num_tokens, "operator.kind=spectral_flux", "take fewer modes")
         return initialize(lambda: FluxOperator(self, fields), generator)
 
 
@@ -158,7 +158,7 @@ class Transformer(TokenTransformer):
     depth: PositiveInt = 4
     """Blocks."""
 
-    def build(self, codec: Codec, fields: Fields, num_cells: int, generator: Generator) -> TokenOperator:
+    def build(self, codec: Codec, fields: Fields, generator: Generator) -> TokenOperator:
         """Return the operator; the windows must tile the tokens."""
         self.require_windows(codec.num_tokens)
         return _over_tokens(self, TransformerStack, self.depth, codec, fields, generator)
@@ -171,7 +171,7 @@ class UTransformer(TokenTransformer):
     depths: tuple[PositiveInt, ...] = Field(default=(1, 1, 1), min_length=1)
     """Blocks at each resolution, the last at the bottom of the U."""
 
-    def build(self, codec: Codec, fields: Fields, num_cells: int, generator: Generator) -> TokenOperator:
+    def build(self, codec: Codec, fields: Fields, generator: Generator) -> TokenOperator:
         """Return the operator; at each resolution the windows must tile the tokens.
 
         Raises:
