@@ -4,15 +4,35 @@ import numpy as np
 import pytest
 import torch
 
+from ups.config import validate
 from ups.evaluation.denoiser_probes import Probe, probe_set
+from ups.evaluation.features import Extractor
+from ups.evaluation.fidelity import kid
+from ups.evaluation.image_sweep import Judge
 from ups.milestones import Milestones, MilestoneSettings
 from ups.models.image_denoiser import DenoiserSettings, Manifest, build_denoiser, load_denoiser
 from ups.models.noise import MinSNR, NoiseError
 from ups.streams import stream
 from ups.training.settings import Fit
 from ups.training.state import State, weights
+from ups.types import UserError
 
 IMAGES = torch.rand(20, 1, 8, 8, generator=stream(0, "images")) * 2 - 1
+
+
+class Corners(torch.nn.Module):
+    """Four pixels of an image, as features."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.ones(()), requires_grad=False)
+
+    def forward(self, images):
+        return self.gain * images[:, 0, ::4, ::4].flatten(1)
+
+
+EXTRACTOR = Extractor("corners/1", 4, Corners())
+JUDGE = Judge(EXTRACTOR, EXTRACTOR(IMAGES), [], {})
 
 
 @pytest.fixture
@@ -31,7 +51,7 @@ def state():
 def milestones(folder, **changes):
     settings = MilestoneSettings(**{"every": 5, "num_vectors": 1, "num_samples": 3, "steps": 2} | changes)
     found = probe_set(IMAGES, Probe(num_images=4))
-    return Milestones(settings, folder, (1, 8, 8), found, (NoiseError(), MinSNR()), seed=0)
+    return Milestones(settings, folder, (1, 8, 8), JUDGE, found, (NoiseError(), MinSNR()), seed=0)
 
 
 def test_it_looks_at_every_so_many_updates_and_at_the_last_one(state, tmp_path):
@@ -44,11 +64,13 @@ def test_it_looks_at_every_so_many_updates_and_at_the_last_one(state, tmp_path):
         f"probe/{objective}/{figure}"
         for objective in ("noise error, unweighted", "noise error, Min-SNR 5")
         for figure in ("loss", "gradient", "trace", "trace_sem")
-    }
+    } | {"fidelity/kid", "fidelity/kid_standard_error"}
     pictures = sorted(tmp_path.glob("milestones/*.npz"))
     assert [path.stem for path in pictures] == ["0000005", "0000007"]
     with np.load(pictures[0]) as file:
         assert file["images"].shape == (3, 1, 8, 8)
+        drawn = torch.from_numpy(file["images"]) / 127.5 - 1
+    assert seen[5]["fidelity/kid"] == pytest.approx(kid(EXTRACTOR(drawn), JUDGE.reference).value, rel=1e-5)
 
 
 def test_it_leaves_the_state_as_it_was(state, tmp_path):
@@ -77,6 +99,11 @@ def test_samples_come_from_the_averaged_weights_and_the_raw_ones_are_saved(state
         with np.load(tmp_path / run / "milestones" / "0000000.npz") as file:
             pictures.append(file["images"])
     assert np.array_equal(*pictures)
+
+
+def test_too_few_images_for_a_distance_are_refused():
+    with pytest.raises(UserError, match=r"num_samples.*at least 3 images"):
+        validate(MilestoneSettings, {"num_samples": 2})
 
 
 def test_what_is_not_asked_for_is_not_done(state, tmp_path):

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+import toy_study
 from tiny_images import weightings
 from tiny_study import rates
 from ups import image_bench, pipeline
@@ -10,6 +11,7 @@ from ups.config import override
 from ups.evaluation.ladder import measure
 from ups.evaluation.rows import query
 from ups.study import study
+from ups.training.fit import DivergenceError
 from ups.types import UserError
 
 VALUES = (
@@ -74,6 +76,22 @@ def test_a_finished_study_runs_nothing_and_writes_its_report_again(finished, mon
     assert (finished / "report.html").exists()
 
 
+def test_a_study_goes_on_after_a_divergence_and_a_rerun_mends_it(tmp_path, monkeypatch, capsys):
+    def diverge(settings, folder):
+        if folder.name == "planted-seed2":
+            raise DivergenceError("stage 'operator' stopped at update 7 of 20")
+        toy_study.run(settings, folder)
+
+    monkeypatch.setattr("ups.study.run", diverge)
+    study(toy_study.study(), tmp_path)
+    assert "planted-seed2 failed: stage 'operator' stopped at update 7" in capsys.readouterr().err
+    text = (tmp_path / "report.md").read_text()
+    assert "- planted: not enough seeds: 2 of at least 3; planted failed with seed 2" in text
+    monkeypatch.setattr("ups.study.run", toy_study.run)
+    study(toy_study.study(), tmp_path)
+    assert "- planted: better by" in (tmp_path / "report.md").read_text()
+
+
 def test_another_definition_in_the_same_folder_is_refused(finished):
     with pytest.raises(UserError, match=r"base\.training\.updates: 20 -> 21"):
         study(override(rates(), ["base.training.updates=21"]), finished)
@@ -89,3 +107,6 @@ def test_a_study_of_image_runs_tells_the_objective_from_the_network(pictures, tm
         assert "Checkpoint and probe objective" in written
         assert "0.913 for " in written
         assert "The loss alone makes" in written
+        assert "anchor: noise" in written
+        assert "0.824 for " in written
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"effects", "loss_levels", "samples"}

@@ -25,11 +25,11 @@ from ups.data.images import Images
 from ups.data.windows import draw_windows
 from ups.diffusion.exact import GaussianDenoiser
 from ups.evaluation.classifier import Classifier
-from ups.evaluation.denoiser_probes import Probe, curvature_rows, probe, probe_set
+from ups.evaluation.denoiser_probes import Frozen, Probe, curvature_rows, probe, probe_set
 from ups.evaluation.examples import save_arrays
 from ups.evaluation.features import FeatureSettings, build_extractor
 from ups.evaluation.fidelity import require_enough_samples
-from ups.evaluation.image_sampling import as_bytes, strips
+from ups.evaluation.image_sampling import Road, as_bytes, strips
 from ups.evaluation.image_sweep import Judge, Scored, Sweep, Weights, judge, sweep, sweep_rows
 from ups.evaluation.rows import RowStore, to_columns
 from ups.evaluation.sampler_oracle import require_right_samplers
@@ -129,7 +129,7 @@ def run_images(settings: ImageRun, folder: Path, tracker: str = "none") -> None:
         if "finished" in begun:
             sys.stderr.write(f"finished before; report: {folder / 'report.html'}\n")
             return
-        fitted = train(settings, bench, denoiser, store, dashboard)
+        fitted = train(settings, bench, judged_by, denoiser, store, dashboard)
         if not distributed.is_main():
             return
 
@@ -191,7 +191,12 @@ def build_judge(settings: ImageRun, bench: Bench) -> Judge:
 
 
 def train(
-    settings: ImageRun, bench: Bench, denoiser: ImageDenoiser, store: Store, tracker: Tracker | None
+    settings: ImageRun,
+    bench: Bench,
+    judged_by: Judge,
+    denoiser: ImageDenoiser,
+    store: Store,
+    tracker: Tracker | None,
 ) -> Fitted:
     """Train the denoiser; it ends with the averaged weights, those of the last update are in stages/denoiser/raw."""
     manifest = denoiser.manifest()
@@ -205,6 +210,7 @@ def train(
         settings.milestones,
         store.folder / "stages" / "denoiser",
         bench.shape,
+        judged_by,
         bench.probe_set,
         settings.probe.all_objectives(settings.weighting),
         settings.sweep.seed,
@@ -241,7 +247,8 @@ def measure_curvature(
     measured = []
     for place, weights in enumerate(settings.probe.weights):
         progress(place / len(settings.probe.weights), weights)
-        measured += probe(denoisers[weights], found, settings.probe, objectives, weights)
+        frozen = Frozen(denoisers[weights], found, settings.probe.precision)
+        measured += probe(frozen, settings.probe, objectives, weights)
     return measured
 
 
@@ -263,16 +270,10 @@ def keep_pictures(
     arrays |= {f"sweep/{point.stepper}": as_bytes(point.images[:NUM_SHOWN]) for point in scored}
     sampler = settings.sweep.samplers[0]
     for num_steps in settings.sweep.steps:
-        shown = strips(
-            denoisers["ema"],
-            sampler,
-            num_steps,
-            NUM_STRIPS,
-            bench.shape,
-            settings.sweep.seed,
-            device=distributed.device(),
+        road = Road(
+            denoisers["ema"], sampler, num_steps, bench.shape, settings.sweep.seed, distributed.device()
         )
-        arrays[f"strip/{sampler} {num_steps} ema"] = as_bytes(shown)
+        arrays[f"strip/{sampler} {num_steps} ema"] = as_bytes(strips(road, NUM_STRIPS))
     save_arrays(folder / "samples.npz", {name: array.numpy() for name, array in arrays.items()})
 
 

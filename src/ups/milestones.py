@@ -1,4 +1,4 @@
-"""What an image run looks at while it trains: curvature, gradients and a few samples, at the milestones."""
+"""What an image run looks at while it trains: curvature, gradients and samples, at the milestones."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt, field_validator
 
 from ups.config import Settings
 from ups.evaluation.denoiser_probes import glance
 from ups.evaluation.examples import save_arrays
-from ups.evaluation.image_sampling import Sampler, as_bytes, draw
+from ups.evaluation.image_sampling import Road, Sampler, as_bytes, draw
+from ups.evaluation.image_sweep import Judge
 from ups.models import checkpoint
 from ups.models.image_denoiser import ImageDenoiser
 from ups.probes.frozen import ProbeSet
@@ -28,11 +29,18 @@ class MilestoneSettings(Settings):
     num_vectors: NonNegativeInt = 2
     """Probe vectors of the trace under each objective; 0 probes nothing."""
     num_samples: NonNegativeInt = 16
-    """Images drawn with the averaged weights; 0 draws none."""
+    """Images drawn with the averaged weights, whose kernel distance is logged; 0 draws none."""
     sampler: Sampler = "ddim"
     """The flow map that draws them."""
     steps: PositiveInt = 20
     """Its number of steps."""
+
+    @field_validator("num_samples")
+    @classmethod
+    def _none_or_enough(cls, num_samples: int) -> int:
+        if 0 < num_samples < 3:
+            raise ValueError("a kernel distance needs at least 3 images; 0 draws none")
+        return num_samples
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class Milestones:
     settings: MilestoneSettings
     folder: Path
     shape: tuple[int, ...]
+    judged_by: Judge
     probe: ProbeSet
     objectives: Iterable[Any]
     seed: int
@@ -64,20 +73,13 @@ class Milestones:
         if self.settings.num_samples:
             with state.ema.swapped_in():
                 averaged = copy.deepcopy(model).eval()
-            self._draw(averaged, state.update)
+            numbers |= self._draw(averaged, state.update)
         return numbers
 
-    def _draw(self, averaged: Any, update: int) -> None:
-        settings = self.settings
+    def _draw(self, averaged: Any, update: int) -> dict[str, float]:
         device = next(averaged.parameters()).device
-        drawn = draw(
-            averaged,
-            settings.sampler,
-            settings.steps,
-            settings.num_samples,
-            self.shape,
-            self.seed,
-            device=device,
-        )
+        road = Road(averaged, self.settings.sampler, self.settings.steps, self.shape, self.seed, device)
+        images = draw(road, self.settings.num_samples).images
         path = self.folder / "milestones" / f"{update:07d}.npz"
-        save_arrays(path, {"images": as_bytes(drawn.images).numpy()})
+        save_arrays(path, {"images": as_bytes(images).numpy()})
+        return self.judged_by.glance(images)

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from ups.data.images import Images, draw_images
-from ups.streams import stream
+from ups.data.images import Images
 
 
 def four_images(labels=True):
@@ -28,28 +27,6 @@ def test_a_batch_holds_the_images_that_are_named_in_their_order():
     assert values[:, 0, 0, 3].tolist() == pytest.approx([150 / 127.5 - 1, -1, 150 / 127.5 - 1])
 
 
-def test_draws_are_uniform_and_a_function_of_the_generator():
-    images = four_images()
-    drawn = draw_images(images, 4000, stream(0, "draw"))
-    counts = torch.stack([
-        (drawn[:, 0, 0, 3] == images.batch(slice(i, i + 1))[0, 0, 0, 3]).sum() for i in range(4)
-    ])
-    assert counts.sum() == 4000
-    assert (counts - 1000).abs().max() < 5 * (4000 * 0.25 * 0.75) ** 0.5
-    assert torch.equal(drawn, draw_images(images, 4000, stream(0, "draw")))
-    assert not torch.equal(drawn, draw_images(images, 4000, stream(0, "draw", 1)))
-
-
-def test_half_of_the_images_are_mirrored_as_a_whole_and_none_unless_asked():
-    images = four_images()
-    plain = draw_images(images, 2000, stream(0, "draw"))
-    flipped = draw_images(images, 2000, stream(0, "draw"), flip=True)
-    same = (flipped == plain).flatten(1).all(1)
-    mirrored = (flipped == plain.flip(-1)).flatten(1).all(1)
-    assert (same ^ mirrored).all()
-    assert abs(mirrored.sum().item() - 1000) < 5 * 2000**0.5 / 2
-
-
 def test_the_digest_sees_pixels_order_labels_and_classes():
     images = four_images()
     touched = images.pixels.clone()
@@ -64,9 +41,3 @@ def test_the_digest_sees_pixels_order_labels_and_classes():
     ]
     assert len({variant.digest for variant in variants}) == len(variants)
     assert images.digest == four_images().digest
-
-
-def test_moving_keeps_everything():
-    for images in (four_images(), four_images(labels=False)):
-        assert images.to("cpu").digest == images.digest
-        assert len(images.to("cpu")) == 4

@@ -32,7 +32,8 @@ def denoiser():
 
 @pytest.fixture(scope="module")
 def measured(denoiser):
-    return probe(denoiser, FOUND, SETTINGS, SETTINGS.all_objectives(MinSNR(gamma=2)), "ema")
+    frozen = Frozen(denoiser, FOUND, SETTINGS.precision)
+    return probe(frozen, SETTINGS, SETTINGS.all_objectives(MinSNR(gamma=2)), "ema")
 
 
 def traces(frozen, objective):

@@ -121,7 +121,9 @@ def test_other_weights_are_refused_in_one_line(inception_weights, tmp_path):
     torch.save(inception_weights, tmp_path / "original.pth")
     with pytest.raises(UserError, match=r"not a safetensors file; docs/fidelity\.md"):
         Inception(weights=tmp_path / "original.pth").build()
-    with pytest.raises(UserError, match=r"missing\.safetensors: cannot read"):
+    with pytest.raises(
+        UserError, match=r"missing\.safetensors: cannot read: no such file; docs/fidelity\.md"
+    ):
         Inception(weights=tmp_path / "missing.safetensors").build()
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ups.diffusion.exact import GaussianDenoiser
-from ups.evaluation.image_sampling import SAMPLERS, Clamped, Watched, as_bytes, draw, strips
+from ups.evaluation.image_sampling import SAMPLERS, Clamped, Road, Watched, as_bytes, draw, strips
 from ups.models.noise import Chain
 from ups.streams import stream
 
@@ -11,31 +11,35 @@ DENOISER = GaussianDenoiser(PROCESS, 0.3, 0.1)
 SHAPE = (3, 4, 4)
 
 
+def road(sampler, num_steps, seed=0):
+    return Road(DENOISER, sampler, num_steps, SHAPE, seed)
+
+
 @pytest.mark.parametrize(("sampler", "calls"), [("ddim", 6), ("ancestral", 6), ("heun", 11), ("dpmpp_2m", 6)])
 def test_the_calls_are_counted_and_the_samples_have_the_law_of_the_data(sampler, calls):
-    drawn = draw(DENOISER, sampler, 6, 10, SHAPE, seed=0)
+    drawn = draw(road(sampler, 6), 10)
     assert drawn.num_calls == calls
-    many = draw(DENOISER, sampler, 60, 300, SHAPE, seed=0).images
+    many = draw(road(sampler, 60), 300).images
     assert many.mean().item() == pytest.approx(0.1, abs=0.02)
     assert many.std().item() == pytest.approx(0.3, rel=0.15)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_first_samples_do_not_depend_on_how_many_there_are(sampler):
-    few, many = (draw(DENOISER, sampler, 3, num, SHAPE, seed=0, batch_size=8).images for num in (8, 20))
+    few, many = (draw(road(sampler, 3), num, batch_size=8).images for num in (8, 20))
     assert torch.equal(few, many[:8])
-    assert not torch.equal(few, draw(DENOISER, sampler, 3, 8, SHAPE, seed=1, batch_size=8).images)
+    assert not torch.equal(few, draw(road(sampler, 3, seed=1), 8, batch_size=8).images)
 
 
 def test_all_samplers_and_numbers_of_steps_start_from_the_same_noise():
-    fine = [draw(DENOISER, sampler, 200, 6, SHAPE, seed=0).images for sampler in ("ddim", "heun", "dpmpp_2m")]
+    fine = [draw(road(sampler, 200), 6).images for sampler in ("ddim", "heun", "dpmpp_2m")]
     assert (fine[1] - fine[2]).abs().max() < 0.01
     assert (fine[0] - fine[1]).abs().max() < 0.05
 
 
 def test_drawing_leaves_the_global_generator_alone():
     before = torch.get_rng_state()
-    draw(DENOISER, "ancestral", 3, 4, SHAPE, seed=0)
+    draw(road("ancestral", 3), 4)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -49,9 +53,9 @@ def test_the_estimate_of_an_image_cannot_leave_the_range_of_images():
 
 
 def test_a_strip_ends_with_the_sample_and_shows_what_the_denoiser_said():
-    shown = strips(DENOISER, "ddim", 20, 4, SHAPE, seed=0, num_shown=5)
+    shown = strips(road("ddim", 20), 4, num_shown=5)
     assert shown.shape == (4, 6, *SHAPE)
-    assert torch.equal(shown[:, -1], draw(DENOISER, "ddim", 20, 4, SHAPE, seed=0, batch_size=4).images)
+    assert torch.equal(shown[:, -1], draw(road("ddim", 20), 4).images)
     spread = shown.std((0, 2, 3, 4))
     assert (spread[:-1].diff() > 0).all()  # from the mean of the data to one of them
 

@@ -71,6 +71,14 @@ def test_rows_carry_features_counts_sampler_steps_calls_and_weights(found):
     assert not any(math.isnan(row.value) for row in rows)
 
 
+def test_a_glance_at_samples_gives_their_kernel_distance_however_few_they_are(found):
+    judged_by, _, _ = found
+    numbers = judged_by.glance(data(50, 3))
+    assert abs(numbers["fidelity/kid"]) < 3 * numbers["fidelity/kid_standard_error"]
+    assert judged_by.glance(-data(50, 3))["fidelity/kid"] > 5 * numbers["fidelity/kid_standard_error"]
+    assert judged_by.glance(data(3, 3)).keys() == numbers.keys()
+
+
 def test_the_bias_falls_with_the_number_of_test_images(found):
     bias = found[0].bias
     assert list(bias) == [125, 250, 500]

@@ -87,3 +87,11 @@ def test_a_wrong_sampler_is_refused_by_name_steps_and_reason(monkeypatch):
         UserError, match=r"refused.*ddim with 50 steps: the spread of its samples is 1\.\d+ times"
     ):
         require_right_samplers(LINEAR, ["heun", "ddim"], (50,))
+
+
+def test_of_many_wrong_samplers_the_first_is_explained_and_the_others_are_named():
+    with pytest.raises(UserError) as refused:
+        require_right_samplers(LINEAR, ["ddim", "heun"], (1, 2))
+    said = str(refused.value)
+    assert said.count("the spread of its samples") == 1
+    assert said.endswith("; wrong too: ddim with 2 steps, heun with 1 steps, heun with 2 steps")

@@ -18,6 +18,7 @@ def test_the_anchors_come_first_and_every_point_of_the_sweep_has_its_calls(evide
     ]  # fmt: skip
     assert evidence.best.frechet == min(each.frechet for each in points)
     assert evidence.frechet == "frechet"
+    assert evidence.num_samples == "20"
 
 
 def test_the_canonical_objective_comes_first_for_both_kinds_of_weights(evidence):

@@ -1,5 +1,6 @@
 import base64
 
+import matplotlib.image
 import numpy as np
 
 from ups.studies.drawing import look
@@ -9,6 +10,7 @@ from ups.studies.image_figures import (
     as_grid,
     course,
     distance_against_calls,
+    labeled_rows,
     loss_by_level,
     tile,
     write_png,
@@ -22,17 +24,17 @@ def flat(value, channels=3):
 def test_a_sheet_holds_every_image_at_its_place_twice_as_large():
     images = np.stack([np.stack([flat(10), flat(20)]), np.stack([flat(30), flat(40)])])
     sheet = tile(images)
-    assert sheet.shape == (2 * 8 + GAP, 2 * 8 + GAP, 3)
-    assert (sheet[:8, :8] == 10).all()
-    assert (sheet[:8, 8 + GAP :] == 20).all()
-    assert (sheet[8 + GAP :, :8] == 30).all()
-    assert (sheet[8 : 8 + GAP] == 255).all()
+    assert sheet.shape == (2 * 8 + GAP, 2 * 8 + GAP, 4)
+    assert (sheet[:8, :8] == [10, 10, 10, 255]).all()
+    assert (sheet[:8, 8 + GAP :] == [20, 20, 20, 255]).all()
+    assert (sheet[8 + GAP :, :8] == [30, 30, 30, 255]).all()
+    assert (sheet[8 : 8 + GAP] == 0).all()  # clear: the page shows through, light or dark
 
 
 def test_gray_images_become_gray_pictures_and_an_unfinished_line_is_left_out():
     sheet = as_grid(np.stack([flat(value, 1) for value in range(5)]), 2)
-    assert sheet.shape == (2 * 8 + GAP, 2 * 8 + GAP, 3)
-    assert (sheet[8 + GAP :, 8 + GAP :] == 3).all()
+    assert sheet.shape == (2 * 8 + GAP, 2 * 8 + GAP, 4)
+    assert (sheet[8 + GAP :, 8 + GAP :] == [3, 3, 3, 255]).all()
 
 
 def test_the_picture_on_the_page_is_the_one_in_the_file(tmp_path):
@@ -40,6 +42,27 @@ def test_the_picture_on_the_page_is_the_one_in_the_file(tmp_path):
     kind, _, content = data.partition(",")
     assert kind == "data:image/png;base64"
     assert base64.b64decode(content) == (tmp_path / "figures" / "one.png").read_bytes()
+
+
+def test_a_picture_stands_upright_whatever_the_look_of_figures_says(tmp_path):
+    image = np.zeros((1, 1, 3, 4, 4), np.uint8)
+    image[..., 0, :] = 200  # bright above
+    with look():
+        write_png(tile(image), tmp_path / "one.png")
+    shown = matplotlib.image.imread(tmp_path / "one.png")
+    assert shown[0].mean() > shown[-1].mean()
+
+
+def test_every_row_of_images_has_its_name_beside_it():
+    rows = {name: np.stack([flat(value)] * 3) for name, value in (("ddim 5", 10), ("heun 5", 20))}
+    with look():
+        (axes,) = labeled_rows(rows, 2).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["ddim 5", "heun 5"]
+    sheet = axes.images[0].get_array()
+    assert sheet.shape == (2 * 8 + GAP, 2 * 8 + GAP, 4)
+    assert [int(sheet[round(tick), 0, 0]) for tick in axes.get_yticks()] == [10, 20]
+    first, second = (axes.transData.transform((0, tick))[1] for tick in axes.get_yticks())
+    assert first > second  # from top to bottom
 
 
 def test_distances_are_drawn_where_they_are_and_anchors_lie_across():
@@ -72,3 +95,12 @@ def test_the_course_shows_loss_gradient_and_the_traces_that_were_measured():
     assert loss.lines[2].get_xydata().tolist() == [[5, 0.7], [10, 0.6]]
     assert gradient.lines[0].get_ydata().tolist() == [2.0] * 10
     assert trace.containers[0].lines[0].get_ydata().tolist() == [30.0, 20.0]
+
+
+def test_the_course_shows_the_kernel_distance_where_samples_were_drawn():
+    log = [{"update": update, "loss": 1.0, "trivial": 0.5, "gradient": 2.0} for update in (1, 2, 3)]
+    for row, value in zip(log[1:], (0.4, 0.2), strict=True):
+        row |= {"fidelity/kid": value, "fidelity/kid_standard_error": 0.1}
+    with look():
+        *_, distance = course(log, []).axes
+    assert distance.containers[0].lines[0].get_xydata().tolist() == [[2, 0.4], [3, 0.2]]

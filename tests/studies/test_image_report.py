@@ -14,10 +14,10 @@ def test_the_page_is_one_file_with_every_anchor_point_and_figure(tiny_image_run)
     for text in ("anchor: noise", "anchor: mean image", "heun", "Min-SNR 5", "0.913", "Sampler oracle"):
         assert text in page
     assert page.count("<img") == 4  # samples, test images, strip, milestones
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 4
     figures = {path.stem for path in (tiny_image_run / "figures").glob("*.png")}
     assert figures == {
-        "samples", "test", "strip_ddim_8_ema", "milestones", "distance_calls", "loss_levels", "course",
+        "samples", "test", "strip_ddim_8_ema", "milestones", "distance_calls", "sweep", "loss_levels", "course",
     }  # fmt: skip
 
 
@@ -25,6 +25,7 @@ def test_an_untrained_network_is_called_a_fault_and_no_result(tiny_image_run):
     text = (tiny_image_run / "report.md").read_text()
     assert "near noise: a fault" in text
     assert "the choice of the objective alone changes it by" in text
+    assert "| ddim | 5 | 5 | 20 | ema |" in text  # sampler, steps, calls, samples, weights
 
 
 def test_the_report_is_made_again_from_the_folder_alone(tiny_image_run, tmp_path):

@@ -7,6 +7,7 @@ from toy_study import Runner, Toy, changed, study
 from ups.config import digest
 from ups.evaluation.rows import trajectory_scores
 from ups.studies.study import (
+    FAILED,
     Cell,
     Design,
     PrimaryMetric,
@@ -14,10 +15,12 @@ from ups.studies.study import (
     begin,
     carry_out,
     cells,
+    failure,
     is_finished,
     read_definition,
     require_metric,
 )
+from ups.training.fit import DivergenceError
 from ups.types import UserError
 
 ALL = [f"{variant}-seed{seed}" for seed in (0, 1, 2) for variant in ("base", "planted", "nothing")]
@@ -92,6 +95,66 @@ def test_a_cell_of_other_settings_is_handed_to_the_run_which_knows_what_to_say(t
     again = Runner()
     carry_out(study(), tmp_path, again, silent)
     assert again.ran == ["base-seed2"]
+
+
+class Failing(Runner):
+    """Fails the cells that `errors` names, after or before they have written anything."""
+
+    def __init__(self, begun=True, **errors):
+        super().__init__()
+        self.errors, self.begun = errors, begun
+
+    def __call__(self, settings, folder):
+        if error := self.errors.get(folder.name.replace("-", "_")):
+            if self.begun:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "run.json").write_text(json.dumps({"settings": settings.model_dump(mode="json")}))
+            raise error
+        super().__call__(settings, folder)
+
+
+@pytest.mark.parametrize("error", [DivergenceError("stage 'operator' stopped"), UserError("not finite")])
+@pytest.mark.parametrize("name", ["base-seed0", "planted-seed1"])
+def test_a_cell_that_fails_is_written_down_the_study_goes_on_and_a_rerun_tries_it_again(
+    tmp_path, name, error
+):
+    heard = []
+    runner = Failing(**{name.replace("-", "_"): error})
+    carry_out(study(), tmp_path, runner, lambda _, text: heard.append(text))
+    assert runner.ran == [each for each in ALL if each != name]
+    assert failure(tmp_path / name) == str(error)
+    assert f"{name} failed: {error}" in heard
+    assert not any((tmp_path / each / FAILED).exists() for each in runner.ran)
+    again = Runner()
+    carry_out(study(), tmp_path, again, silent)
+    assert again.ran == [name]
+    assert failure(tmp_path / name) == ""
+    carry_out(study(), tmp_path / "whole", Runner(), silent)
+    assert numbers(tmp_path) == numbers(tmp_path / "whole")
+
+
+def test_a_variant_that_its_data_refuse_fails_alone(tmp_path):
+    runner = Failing(
+        begun=False, planted_seed0=UserError("does not fit"), planted_seed1=UserError("nor this")
+    )
+    carry_out(study(), tmp_path, runner, silent)
+    assert len(runner.ran) == 7
+    assert failure(tmp_path / "planted-seed1") == "nor this"
+
+
+def test_a_base_that_is_refused_before_it_begins_ends_the_study_and_leaves_nothing(tmp_path):
+    runner = Failing(begun=False, base_seed0=UserError("data.folder nowhere: no such folder"))
+    with pytest.raises(UserError, match=r"data\.folder nowhere"):
+        carry_out(study(), tmp_path / "new", runner, silent)
+    assert runner.ran == []
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("ours"), OSError("disk")])
+def test_what_is_no_fault_of_a_cell_ends_the_study(tmp_path, error):
+    with pytest.raises(type(error)):
+        carry_out(study(), tmp_path, Failing(base_seed1=error), silent)
+    assert not list(tmp_path.glob(f"*/{FAILED}"))
 
 
 CHANGES = {

@@ -61,6 +61,30 @@ def test_a_study_that_is_not_finished_says_which_cell(tmp_path):
         read_study(tmp_path)
 
 
+def test_what_failed_is_left_out_and_the_others_are_paired_by_seed(tmp_path):
+    finish(study(seeds=(1, 3, 5)), tmp_path)
+    for name in ("base-seed1", "planted-seed5"):
+        (tmp_path / name / "failed.json").write_text(json.dumps({"reason": f"{name} diverged"}))
+    read = read_study(tmp_path)
+    base, planted, nothing = read.variants
+    assert (base.seeds, planted.seeds, nothing.seeds) == ((3, 5), (1, 3), (1, 3, 5))
+    assert base.failures == {1: "base-seed1 diverged"}
+    assert planted.failures == {5: "planted-seed5 diverged"}
+    one, other = read.paired(planted)
+    assert one.seeds == other.seeds == (3,)
+    np.testing.assert_array_equal(one.scores, planted.scores[1:])
+    np.testing.assert_array_equal(other.scores, base.scores[:1])
+    assert [record["seed"] for record in read.paired(nothing)[0].records] == [3, 5]
+
+
+def test_a_study_whose_base_never_finished_has_nothing_to_compare_with(tmp_path):
+    finish(study(), tmp_path)
+    for seed in (0, 1, 2):
+        (tmp_path / f"base-seed{seed}" / "failed.json").write_text(json.dumps({"reason": "it diverged"}))
+    with pytest.raises(UserError, match=r"no run of the base finished.*it diverged"):
+        read_study(tmp_path)
+
+
 def test_a_folder_that_is_no_study_is_one_line(tmp_path):
     with pytest.raises(UserError, match="not the folder of a study"):
         read_study(tmp_path)

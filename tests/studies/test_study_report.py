@@ -1,3 +1,4 @@
+import json
 import re
 from html.parser import HTMLParser
 
@@ -86,6 +87,42 @@ def test_a_study_without_confounds_says_so_and_two_seeds_give_no_verdict(tmp_pat
     assert "None: the pairs of runs differ in nothing but what is declared." in text
     assert "- planted: not enough seeds: 2 of at least 3 (+90 %" in text
     assert "judged one by one" not in text
+
+
+def fail(folder, name, reason="it diverged"):
+    (folder / name / "failed.json").write_text(json.dumps({"reason": reason}))
+
+
+def test_a_run_that_failed_is_named_and_not_counted(tmp_path):
+    finish(study(), tmp_path)
+    fail(tmp_path, "planted-seed1")
+    write_study_report(tmp_path)
+    page, text = str(Text((tmp_path / "report.html").read_text())), (tmp_path / "report.md").read_text()
+    assert "- planted: not enough seeds: 2 of at least 3; planted failed with seed 1" in text
+    assert "> The run of planted with seed 1 failed: it diverged." in text
+    assert "planted failed: seed 1" in page
+    assert re.search(r"- nothing: within noise \(.?\d", text)
+    assert not re.search(r"nothing: [^\n]*failed", text)
+
+
+def test_a_verdict_over_the_seeds_that_are_left_says_which_are_not(tmp_path):
+    finish(study(seeds=(0, 1, 2, 3, 4)), tmp_path)
+    fail(tmp_path, "planted-seed1")
+    fail(tmp_path, "base-seed3")
+    write_study_report(tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert re.search(
+        r"- planted: better by \d+ % ± \d+; planted failed with seed 1, base failed with seed 3", text
+    )
+
+
+def test_a_variant_of_which_nothing_is_left_is_still_on_the_page(tmp_path):
+    finish(study(), tmp_path)
+    for seed in (0, 1, 2):
+        fail(tmp_path, f"planted-seed{seed}")
+    write_study_report(tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "- planted: not enough seeds: 0 of at least 3; planted failed with seeds 0, 1, 2" in text
 
 
 def test_an_undeclared_setting_is_marked_in_the_diff_and_named_as_a_confound(tmp_path):

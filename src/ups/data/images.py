@@ -1,14 +1,13 @@
-"""Images with what is known of them, and random batches of them."""
+"""Images with what is known of them."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from jaxtyping import Float, Int64, UInt8
-from torch import Generator, Tensor
+from torch import Tensor
 
 Split = Literal["train", "test"]
 """Which part of a source: `source.load(split)`."""
@@ -36,11 +35,6 @@ class Images:
         """Return the images that `index` names: byte / 127.5 - 1, in [-1, 1]."""
         return self.pixels[index].float().div_(127.5).sub_(1.0)
 
-    def to(self, device: torch.device | str) -> Images:
-        """Return the same images on another device."""
-        labels = None if self.labels is None else self.labels.to(device)
-        return replace(self, pixels=self.pixels.to(device), labels=labels)
-
     @property
     def digest(self) -> str:
         """16 hex digits of the content: pixels in their order, labels and classes."""
@@ -49,15 +43,3 @@ class Images:
         if self.labels is not None:
             total.update(self.labels.numpy(force=True))
         return total.hexdigest()[:16]
-
-
-def draw_images(
-    images: Images, batch_size: int, generator: Generator, flip: bool = False
-) -> Float[Tensor, "batch channel height width"]:
-    """Return random images, drawn with replacement; with `flip`, each is mirrored left to right half of the time."""
-    index = torch.randint(len(images), (batch_size,), generator=generator)
-    batch = images.batch(index.to(images.pixels.device))
-    if flip:
-        mirrored = torch.rand(batch_size, 1, 1, 1, generator=generator) < 0.5
-        batch = torch.where(mirrored.to(batch.device), batch.flip(-1), batch)
-    return batch

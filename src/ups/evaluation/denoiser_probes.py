@@ -29,8 +29,23 @@ from ups.types import Row
 CANONICAL = NoiseError()
 
 
-class Probe(Settings):
-    """How curvature is measured; runs that are compared have equal settings here."""
+class Depth(Settings):
+    """How closely curvature is looked at; runs that are compared have equal settings here."""
+
+    num_vectors: PositiveInt = 8
+    """Rademacher vectors of each trace."""
+    num_levels: PositiveInt = 4
+    """Equal bins of the time of the noise, each with a trace of its own."""
+    max_lanczos: PositiveInt = 12
+    """Lanczos steps for the largest and the smallest eigenvalue, at most."""
+    precision: Literal["float32", "float64"] = "float32"
+    """In which the products are computed."""
+    seed: NonNegativeInt = 0
+    """Of the probe batch, noise, times and vectors."""
+
+
+class Probe(Depth):
+    """How the curvature of a denoiser of images is measured."""
 
     objectives: tuple[WeightingSettings, ...] = (CANONICAL, MinSNR())
     """The weightings under which every run is probed, besides its own: the same for all, whatever they trained on."""
@@ -38,16 +53,6 @@ class Probe(Settings):
     """Averaged weights, and those of the last update."""
     num_images: PositiveInt = 32
     """Training images in the probe batch, a noise and a time each."""
-    num_vectors: PositiveInt = 8
-    """Rademacher vectors of each trace."""
-    num_levels: PositiveInt = 4
-    """Equal bins of the time, each with a trace of its own."""
-    max_lanczos: PositiveInt = 12
-    """Lanczos steps for the largest and the smallest eigenvalue, at most."""
-    precision: Literal["float32", "float64"] = "float32"
-    """In which the products are computed."""
-    seed: NonNegativeInt = 0
-    """Of the probe batch, noise, times and vectors."""
 
     def all_objectives(self, trained_under: Any) -> tuple[Any, ...]:
         """Return the weightings to probe under: the canonical one, the one trained under, then the others."""
@@ -63,18 +68,27 @@ def probe_set(images: Float[Tensor, "image channel height width"], settings: Pro
 
 
 class Frozen:
-    """A denoiser and a probe set, ready to be asked: `params`, an objective per weighting, and per noise level."""
+    """A denoiser and a probe set, ready to be asked: `params`, an objective per weighting, and per noise level.
+
+    `condition` names the tensors of the set that the denoiser is given besides the noisy data.
+    """
 
     def __init__(
-        self, denoiser: Denoiser, probe: ProbeSet, precision: Literal["float32", "float64"] = "float32"
+        self,
+        denoiser: Denoiser,
+        found: ProbeSet,
+        precision: Literal["float32", "float64"] = "float32",
+        condition: tuple[str, ...] = (),
     ) -> None:
         dtype = getattr(torch, precision)
+        self.found = found
         self.params: Params
         self._twin, self.params = still(denoiser, dtype)
         self.process: NoiseProcess = denoiser.process
-        tensors = probe.to(next(iter(self.params.values())).device, dtype)
+        tensors = found.to(next(iter(self.params.values())).device, dtype)
         self._x0, self._t = tensors["data"], tensors["times"]
         self._x_t = self.process.corrupt(self._x0, tensors["noise"], self._t)
+        self._condition = [tensors[name] for name in condition]
 
     def objective(self, name: str, weighting: Weighting, index: Tensor | slice = slice(None)) -> Objective:
         """Return the mean of w (x0_hat - x0)^2 over the samples that `index` names.
@@ -82,11 +96,12 @@ class Frozen:
         `mean_weight` is the mean of w / SNR: 1 for the unweighted noise error.
         """
         x0, t, x_t = self._x0[index], self._t[index], self._x_t[index]
+        condition = [tensor[index] for tensor in self._condition]
         logsnr = self.process.logsnr(t)
         weight = expand(weighting(logsnr), x0)
 
         def outputs(params: Params) -> Tensor:
-            return functional_call(self._twin, params, (x_t, t))
+            return functional_call(self._twin, params, (x_t, t, *condition))
 
         def loss(x0_hat: Tensor) -> Tensor:
             return (weight * (x0_hat - x0) ** 2).mean()
@@ -104,19 +119,16 @@ class Frozen:
         }
 
 
-def probe(
-    denoiser: Denoiser, found: ProbeSet, settings: Probe, objectives: Iterable[Any], weights: str
-) -> list[Curvature]:
+def probe(frozen: Frozen, depth: Depth, objectives: Iterable[Any], weights: str) -> list[Curvature]:
     """Measure the curvature of a denoiser under every objective; `weights` says whose parameters it has."""
-    frozen = Frozen(denoiser, found, settings.precision)
     return [
         curvature(
             frozen.objective(each.name, each.build()),
             frozen.params,
-            found,
+            frozen.found,
             weights,
-            frozen.levels(each.name, each.build(), settings.num_levels),
-            settings.max_lanczos,
+            frozen.levels(each.name, each.build(), depth.num_levels),
+            depth.max_lanczos,
         )
         for each in objectives
     ]

@@ -61,7 +61,7 @@ class Inception(Settings):
 
     kind: Literal["inception"] = "inception"
     weights: Path
-    """The weights that pytorch-fid publishes, as safetensors; docs/fidelity.md has the line that converts them."""
+    """Your file of the weights that pytorch-fid publishes; docs/fidelity.md has the lines that convert them."""
 
     num_features: ClassVar[int] = 2048
 
@@ -192,7 +192,10 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except OSError as error:
-        raise UserError(f"features.weights {path}: cannot read: {error.strerror or error}") from None
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or error
+        raise UserError(
+            f"features.weights {path}: cannot read: {reason}; docs/fidelity.md says where the weights come from"
+        ) from None
     except SafetensorError:
         raise UserError(
             f"features.weights {path}: not a safetensors file; docs/fidelity.md has the line that converts it"

@@ -71,6 +71,39 @@ class Watched:
         return x0
 
 
+@dataclass(frozen=True)
+class Road:
+    """The road from noise to images: whose estimates to follow, by which flow map, in how many steps, from where.
+
+    The noise at the start depends on the seed and on nothing else, so that samplers, numbers of steps and weights
+    are compared on the same images to be.
+    """
+
+    denoiser: Posterior
+    sampler: Sampler
+    num_steps: int
+    shape: tuple[int, ...]
+    """Of one image: channel, height, width."""
+    seed: int
+    device: torch.device | str = "cpu"
+
+    def start(self, batch: int, size: int) -> Float[Tensor, "image channel height width"]:
+        """Return the noise of a batch, by its number."""
+        return torch.randn(size, *self.shape, generator=stream(self.seed, "samples/start", batch))
+
+    @torch.no_grad()
+    def walk(
+        self, batch: int, noise: Float[Tensor, "image channel height width"], keeps: bool = False
+    ) -> tuple[Float[Tensor, "image channel height width"], Watched]:
+        """Return the images [-1, 1] that the noise becomes, on the processor, and what the denoiser did."""
+        watched = Watched(Clamped(self.denoiser), keeps)
+        fresh = stream(self.seed, f"samples/{self.sampler} {self.num_steps}", batch, self.device)
+        flow_map = SAMPLERS[self.sampler](watched, fresh)
+        grid = self.denoiser.process.grid(self.num_steps)
+        images = flow_maps.sample(flow_map, noise.to(self.device), grid)
+        return images.clamp(-1.0, 1.0).cpu(), watched
+
+
 class Drawn(NamedTuple):
     """Samples, and the network calls that each of them took."""
 
@@ -78,56 +111,25 @@ class Drawn(NamedTuple):
     num_calls: int
 
 
-@torch.no_grad()
-def draw(
-    denoiser: Posterior,
-    sampler: Sampler,
-    num_steps: int,
-    num_samples: int,
-    shape: tuple[int, ...],
-    seed: int,
-    batch_size: int = 64,
-    device: torch.device | str = "cpu",
-) -> Drawn:
-    """Return samples [-1, 1] of the given shape on the processor, drawn in batches.
-
-    The noise at the start depends on the seed and on nothing else, so that samplers, numbers of steps and weights
-    are compared on the same images to be.
-    """
+def draw(road: Road, num_samples: int, batch_size: int = 64) -> Drawn:
+    """Return samples in [-1, 1], drawn in batches."""
     batches, num_calls = [], 0
-    for index, start in enumerate(range(0, num_samples, batch_size)):
-        size = min(batch_size, num_samples - start)
-        noise = torch.randn(batch_size, *shape, generator=stream(seed, "samples/start", index))[:size]
-        watched = Watched(Clamped(denoiser))
-        fresh = stream(seed, f"samples/{sampler} {num_steps}", index, device)
-        flow_map = SAMPLERS[sampler](watched, fresh)
-        images = flow_maps.sample(flow_map, noise.to(device), denoiser.process.grid(num_steps))
-        batches.append(images.clamp(-1.0, 1.0).cpu())
+    for batch, first in enumerate(range(0, num_samples, batch_size)):
+        noise = road.start(batch, batch_size)[: num_samples - first]
+        images, watched = road.walk(batch, noise)
+        batches.append(images)
         num_calls = watched.num_calls
     return Drawn(torch.cat(batches), num_calls)
 
 
-@torch.no_grad()
 def strips(
-    denoiser: Posterior,
-    sampler: Sampler,
-    num_steps: int,
-    num_samples: int,
-    shape: tuple[int, ...],
-    seed: int,
-    num_shown: int = 9,
-    device: torch.device | str = "cpu",
+    road: Road, num_samples: int, num_shown: int = 9
 ) -> Float[Tensor, "image shown channel height width"]:
     """Return what the denoiser takes each of the first samples for, at evenly spaced calls, then the sample itself."""
-    noise = torch.randn(num_samples, *shape, generator=stream(seed, "samples/start", 0))
-    watched = Watched(Clamped(denoiser), keeps=True)
-    flow_map = SAMPLERS[sampler](watched, stream(seed, f"samples/{sampler} {num_steps}", 0, device))
-    images = flow_maps.sample(flow_map, noise.to(device), denoiser.process.grid(num_steps))
-    places = (
-        torch.linspace(0, watched.num_calls - 1, min(num_shown, watched.num_calls)).round().long().unique()
-    )
-    shown = [watched.estimates[place] for place in places.tolist()]
-    return torch.stack([*shown, images.clamp(-1.0, 1.0)], dim=1).cpu()
+    images, watched = road.walk(0, road.start(0, num_samples), keeps=True)
+    last = watched.num_calls - 1
+    places = torch.linspace(0, last, min(num_shown, last + 1)).round().long().unique().tolist()
+    return torch.stack([*(watched.estimates[place].cpu() for place in places), images], dim=1)
 
 
 def as_bytes(images: Float[Tensor, "*shape"]) -> Tensor:

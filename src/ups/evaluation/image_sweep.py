@@ -16,8 +16,8 @@ from ups.config import Settings
 from ups.diffusion.denoiser import Posterior
 from ups.evaluation.anchors import anchors
 from ups.evaluation.features import Extractor
-from ups.evaluation.fidelity import Fidelity, fidelity, frechet_bias
-from ups.evaluation.image_sampling import Sampler, draw
+from ups.evaluation.fidelity import Fidelity, fidelity, frechet_bias, kid
+from ups.evaluation.image_sampling import Road, Sampler, draw
 from ups.streams import stream
 from ups.types import Row
 
@@ -27,11 +27,16 @@ Weights = Literal["ema", "raw"]
 class Sweep(Settings):
     """Which samplers are asked, at how many steps, with which weights, and for how many images."""
 
-    samplers: Annotated[tuple[Sampler, ...], Field(min_length=1)] = ("ddim", "ancestral", "heun", "dpmpp_2m")
+    samplers: Annotated[tuple[Sampler, ...], Field(min_length=1, fail_fast=True)] = (
+        "ddim",
+        "ancestral",
+        "heun",
+        "dpmpp_2m",
+    )
     """The flow maps."""
-    steps: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (5, 10, 20, 50)
+    steps: Annotated[tuple[PositiveInt, ...], Field(min_length=1, fail_fast=True)] = (5, 10, 20, 50)
     """Numbers of steps, K."""
-    weights: Annotated[tuple[Weights, ...], Field(min_length=1)] = ("ema", "raw")
+    weights: Annotated[tuple[Weights, ...], Field(min_length=1, fail_fast=True)] = ("ema", "raw")
     """Averaged weights, and those of the last update."""
     num_samples: PositiveInt = 256
     """Images for each distance; more of them than features."""
@@ -50,6 +55,11 @@ class Judge:
     anchors: list[Fidelity]
     bias: dict[int, float]
     """Frechet distance between two disjoint halves of the test images, by their size: what is no difference."""
+
+    def glance(self, images: Float[Tensor, "image channel height width"]) -> dict[str, float]:
+        """Return the kernel distance, which few images do not bias, with its standard error, for a log."""
+        found = kid(self.extractor(images), self.reference)
+        return {"fidelity/kid": found.value, "fidelity/kid_standard_error": found.standard_error}
 
 
 @dataclass(frozen=True)
@@ -108,16 +118,8 @@ def sweep(
     for index, (weights, sampler, num_steps) in enumerate(points):
         label = name(sampler, num_steps, weights)
         progress(sum(work[:index]) / sum(work), label)
-        drawn = draw(
-            denoisers[weights],
-            sampler,
-            num_steps,
-            settings.num_samples,
-            shape,
-            settings.seed,
-            settings.batch_size,
-            device,
-        )
+        road = Road(denoisers[weights], sampler, num_steps, shape, settings.seed, device)
+        drawn = draw(road, settings.num_samples, settings.batch_size)
         extractor = judged_by.extractor
         distance = fidelity(extractor.name, label, extractor(drawn.images), judged_by.reference)
         scored.append(Scored(sampler, num_steps, weights, drawn.num_calls, distance, drawn.images))

@@ -79,7 +79,11 @@ def require_right_samplers(
     """
     steps = tuple(steps)
     answers = [ask(process, name, num_steps, SAMPLERS[name]) for name in samplers for num_steps in steps]
-    faults = [f"{each.sampler} with {each.num_steps} steps: {each.fault}" for each in answers if each.fault]
-    if faults:
-        raise UserError(f"refused by the Gaussian oracle, no network may be scored: {'; '.join(faults)}")
+    wrong = [each for each in answers if each.fault]
+    if wrong:
+        first, *others = (f"{each.sampler} with {each.num_steps} steps" for each in wrong)
+        also = f"; wrong too: {', '.join(others)}" if others else ""
+        raise UserError(
+            f"refused by the Gaussian oracle, no network may be scored: {first}: {wrong[0].fault}{also}"
+        )
     return answers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,6 +48,11 @@ class ImageEvidence:
         """The protocol of the sweep: features and both counts."""
         found = query(self.run.rows, "select distinct protocol from rows where metric = 'num_calls'")
         return str(found["protocol"][0])
+
+    @cached_property
+    def num_samples(self) -> str:
+        """How many images each distance is measured with, as the protocol says."""
+        return self.protocol.rpartition(", ")[2].partition(" against ")[0]
 
     @cached_property
     def frechet(self) -> str:
@@ -140,6 +146,11 @@ class ImageEvidence:
             table.setdefault(key, {})[metric] = float(value)
         order = list(self.run.record["weighting"]["mean_weight"])
         return [Probed(*key, table[key]) for key in sorted(table, key=lambda k: (order.index(k[0]), k[1]))]
+
+    @cached_property
+    def probe_hash(self) -> str:
+        """The hash of the frozen set that was probed with: that of all objectives and weights."""
+        return json.loads((self.run.path / "curvature.json").read_text())[0]["probe_hash"]
 
     @cached_property
     def level_traces(self) -> dict[tuple[str, str], dict[str, float]]:

@@ -33,36 +33,52 @@ class Line(NamedTuple):
     dash: str = "-"
 
 
-def tile(images: UInt8[np.ndarray, "row column channel height width"]) -> UInt8[np.ndarray, "y x rgb"]:
-    """Return a white sheet with the images in rows and columns, every pixel enlarged to 2 x 2."""
+def tile(images: UInt8[np.ndarray, "row column channel height width"]) -> UInt8[np.ndarray, "y x rgba"]:
+    """Return a clear sheet with the images in rows and columns, every pixel enlarged to 2 x 2."""
     rows, columns, channels, height, width = images.shape
     large = images.repeat(SCALE, -1).repeat(SCALE, -2)
     if channels == 1:
         large = large.repeat(3, 2)
     step_y, step_x = SCALE * height + GAP, SCALE * width + GAP
-    sheet = np.full((rows * step_y - GAP, columns * step_x - GAP, 3), 255, np.uint8)
+    sheet = np.zeros((rows * step_y - GAP, columns * step_x - GAP, 4), np.uint8)
     for row in range(rows):
         for column in range(columns):
             y, x = row * step_y, column * step_x
-            sheet[y : y + SCALE * height, x : x + SCALE * width] = large[row, column].transpose(1, 2, 0)
+            place = sheet[y : y + SCALE * height, x : x + SCALE * width]
+            place[..., :3], place[..., 3] = large[row, column].transpose(1, 2, 0), 255
     return sheet
 
 
 def as_grid(
     images: UInt8[np.ndarray, "image channel height width"], columns: int
-) -> UInt8[np.ndarray, "y x rgb"]:
+) -> UInt8[np.ndarray, "y x rgba"]:
     """Return the images line by line, as many lines as they fill."""
     rows = len(images) // columns
     return tile(images[: rows * columns].reshape(rows, columns, *images.shape[1:]))
 
 
-def write_png(sheet: UInt8[np.ndarray, "y x rgb"], path: Path) -> str:
+def write_png(sheet: UInt8[np.ndarray, "y x rgba"], path: Path) -> str:
     """Write a picture as PNG and return it as a data URI, which a page of one file can show."""
     stream = io.BytesIO()
-    matplotlib.image.imsave(stream, sheet, format="png")
+    matplotlib.image.imsave(stream, sheet, format="png", origin="upper")
     with written_whole(path) as temporary:
         temporary.write_bytes(stream.getvalue())
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def labeled_rows(rows: Mapping[str, UInt8[np.ndarray, "image channel height width"]], columns: int) -> Figure:
+    """Draw the first images of each row from left to right, the name of the row before them."""
+    sheet = tile(np.stack([images[:columns] for images in rows.values()]))
+    height, width = sheet.shape[:2]
+    figure = new_figure(0.2 + 8.2 * height / width)
+    axes = figure.add_subplot()
+    axes.imshow(sheet, origin="upper", interpolation="none")
+    step = (height + GAP) / len(rows)
+    axes.set_yticks([step * (place + 0.5) - 0.5 * GAP for place in range(len(rows))], list(rows))
+    axes.set_xticks([])
+    axes.tick_params(axis="y", length=0)
+    axes.spines[:].set_visible(False)
+    return figure
 
 
 def distance_against_calls(lines: Sequence[Line], anchors: Mapping[str, float], metric: str) -> Figure:
@@ -111,14 +127,15 @@ def loss_by_level(lines: Sequence[Line], levels: Sequence[str]) -> Figure:
 
 
 def course(log: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> Figure:
-    """Draw the training: loss as a fraction of the trivial one, gradient norm, and traces at the milestones."""
+    """Draw the training: loss over the trivial one, gradient norm, and at the milestones traces and, if any, KID."""
+    judged = [row for row in log if row.get("fidelity/kid") is not None]
     figure = new_figure(3.0)
-    panels = figure.subplots(1, 3)
+    panels = figure.subplots(1, 4 if judged else 3)
     update = [row["update"] for row in log]
     ratio = [_ratio(row) for row in log]
     panels[0].plot(update, ratio, color=MUTED.light, linewidth=0.5, alpha=0.5)
     panels[0].plot(update, _smooth(ratio), color=COLORS[0])
-    panels[0].set_title("training loss / trivial loss")
+    panels[0].set_title("loss / trivial loss")
     held_out = [(row["update"], row["held_out"]) for row in log if row.get("held_out")]
     if held_out:
         panels[0].plot(*zip(*held_out, strict=True), "o--", color=COLORS[1], markersize=3, label="held out")
@@ -134,9 +151,14 @@ def course(log: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> Figur
             x, y = [row["update"] for row in seen], [row[key] for row in seen]
             error = [row[f"{key}_sem"] or np.nan for row in seen]  # a single vector has none
             panels[2].errorbar(x, y, error, marker="o", markersize=3, color=COLORS[number], label=name)
-    panels[2].set_title("trace of the Hessian, raw weights")
+    panels[2].set_title("trace, raw weights")
     if panels[2].has_data():
         panels[2].legend(fontsize=7)
+    if judged:
+        x, y = [row["update"] for row in judged], [row["fidelity/kid"] for row in judged]
+        error = [row["fidelity/kid_standard_error"] for row in judged]
+        panels[3].errorbar(x, y, error, marker="o", markersize=3, color=COLORS[0])
+        panels[3].set_title("KID of the samples")
     for axes in panels:
         axes.set_xlabel("update")
         tidy(axes)

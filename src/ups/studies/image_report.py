@@ -30,6 +30,12 @@ class Picture(NamedTuple):
     data: str = ""
 
 
+def picture(stem: str, title: str, caption: str, figure: Figure, folder: Path) -> Picture:
+    """Write a figure as PNG and return it for the page; inside `look()`."""
+    to_png(figure, folder / f"{stem}.png")
+    return Picture(stem, title, caption, svg=to_svg(figure, f"{title}. {caption}"))
+
+
 def write_image_report(folder: Path) -> None:
     """Write report.html, report.md and figures/ of a run of the image bench.
 
@@ -88,7 +94,8 @@ def findings(evidence: ImageEvidence) -> Iterator[str]:
             yield (
                 f"The same weights (ema) have a trace of {number(traces[canonical].figures['trace'])} under "
                 f"'{canonical}' and of {number(traces[other].figures['trace'])} under '{other}': the choice of the "
-                f"objective alone changes it by {percent(ratio - 1.0)}."
+                f"objective alone changes it by {percent(ratio - 1.0)}, the mean weight of {number(means[other])} by "
+                f"{percent(means[other] / means[canonical] - 1.0)}."
             )
 
 
@@ -130,11 +137,11 @@ def make_pictures(evidence: ImageEvidence, folder: Path) -> Iterator[Picture]:
             data=data,
         )
     for stem, title, caption, figure in _drawn(evidence):
-        to_png(figure, folder / f"{stem}.png")
-        yield Picture(stem, title, caption, svg=to_svg(figure, f"{title}. {caption}"))
+        yield picture(stem, title, caption, figure, folder)
 
 
 def _drawn(evidence: ImageEvidence) -> Iterator[tuple[str, str, str, Figure]]:
+    arrays, best = evidence.arrays, evidence.best
     points = [each for each in evidence.distances if each.sampler]
     samplers = list(dict.fromkeys(each.sampler for each in points))
     lines = []
@@ -150,6 +157,18 @@ def _drawn(evidence: ImageEvidence) -> Iterator[tuple[str, str, str, Figure]]:
         "Distance against network calls",
         f"{evidence.protocol} images. Dotted: the anchors; the number of samples alone keeps training images from 0.",
         image_figures.distance_against_calls(lines, anchors, evidence.frechet.capitalize()),
+    )
+    weights = best.weights
+    rows = {
+        f"{each.sampler} {each.num_steps}": arrays[f"sweep/{each.name}"]
+        for each in points
+        if each.weights == weights
+    }
+    yield (
+        "sweep",
+        f"Samples of every sampler and number of steps, {weights}",
+        "Every column begins with the same noise: samplers that follow the same path meet in the same image.",
+        image_figures.labeled_rows(rows, COLUMNS),
     )
     names = list(next(iter(evidence.losses.values())))
     lines = [
@@ -176,7 +195,8 @@ def _drawn(evidence: ImageEvidence) -> Iterator[tuple[str, str, str, Figure]]:
         yield (
             "course",
             "The course of training",
-            "Loss as a fraction of the trivial predictor's; gradient norm before clipping; trace of the Hessian with "
-            "its standard error, on the frozen probe set.",
+            "Loss as a fraction of the trivial predictor's; gradient norm before clipping; at the milestones the trace "
+            "of the Hessian on the frozen probe set, and the kernel distance of samples with averaged weights, each "
+            "with its standard error.",
             image_figures.course(log, list(evidence.run.record["weighting"]["mean_weight"])),
         )

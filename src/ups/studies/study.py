@@ -1,7 +1,8 @@
 """A study: one question, a base run, variants of it, paired seeds, and the rule that decides, all written down first.
 
 Every cell (variant and seed) is a run in a folder of its own. Cells run one after another; a finished one is not run
-again, so a study that was interrupted goes on where it stopped.
+again, so a study that was interrupted goes on where it stopped. One that fails is written down, with its reason, and
+the others go on.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from ups.evaluation.rows import query
 from ups.files import written_whole
 from ups.progress import Progress
 from ups.studies.confounds import differences
+from ups.training.fit import DivergenceError
 from ups.types import UserError
 
 R = TypeVar("R", bound=Settings)
 
 BASE = "base"
 NAME = "study.json"
+FAILED = "failed.json"
+"""In the folder of a cell: why its run failed."""
 
 
 class PrimaryMetric(Settings):
@@ -143,21 +147,57 @@ def carry_out(study: Study[R], folder: Path, run_cell: Callable[[R, Path], None]
     """Write the definition down, then run every cell that is not finished.
 
     `run_cell` trains and measures one run, resumes what it left unfinished in that folder, and writes `run.json`
-    (with "settings", and "finished" at the end) and `rows.parquet`. `progress` hears of each cell before it runs.
+    (with "settings", and "finished" at the end) and `rows.parquet`. `progress` hears of each cell before it runs, and
+    of its failure. A cell that failed is tried again when the study is.
 
     Raises:
-        UserError: the folder holds another study, or the first cell has no rows of the primary metric.
+        UserError: the folder holds another study, the very first run is refused before it begins, or the first that
+            ends has no rows of the primary metric.
     """
     begin(study, folder)
+    ended = False
     for number, cell in enumerate(cells(study)):
+        share, home = number / len(study.seeds) / len(study.assignments), folder / cell.name
         settings = study.settings(*cell)
-        if is_finished(folder / cell.name, settings):
-            progress(number / len(study.seeds) / len(study.assignments), f"{cell.name}, finished before")
+        if is_finished(home, settings):
+            progress(share, f"{cell.name}, finished before")
         else:
-            progress(number / len(study.seeds) / len(study.assignments), cell.name)
-            run_cell(settings, folder / cell.name)
-        if number == 0:
-            require_metric(folder / cell.name, study.metric)
+            progress(share, cell.name)
+            if reason := attempt(run_cell, settings, home):
+                if not any(folder.glob("*/run.json")):
+                    withdraw(folder)
+                    raise UserError(reason)
+                progress(share, f"{cell.name} failed: {reason}")
+                continue
+        if not ended:
+            require_metric(home, study.metric)
+        ended = True
+
+
+def attempt(run_cell: Callable[[R, Path], None], settings: R, folder: Path) -> str:
+    """Run one cell, and return why it failed; "" if it did not.
+
+    A training that diverges and settings that do not fit together fail a cell, and its folder keeps the reason. All
+    else, an interruption above all, ends the study.
+    """
+    note = folder / FAILED
+    note.unlink(missing_ok=True)
+    try:
+        run_cell(settings, folder)
+    except (UserError, DivergenceError) as error:
+        with written_whole(note) as temporary:
+            temporary.write_text(json.dumps({"reason": str(error), "failed": _now()}, indent=2))
+        return str(error)
+    return ""
+
+
+def withdraw(folder: Path) -> None:
+    """Remove a study of which no run has begun: its base is at fault, and may be changed."""
+    for path in (*folder.glob(f"*/{FAILED}"), folder / NAME):
+        path.unlink()
+    for path in (*folder.glob("*-seed*"), folder):
+        if not any(path.iterdir()):
+            path.rmdir()
 
 
 def begin(study: Study, folder: Path) -> None:
@@ -178,7 +218,7 @@ def begin(study: Study, folder: Path) -> None:
         return
     record = {
         "digest": digest(study),
-        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "started": _now(),
         "definition": definition,
     }
     try:
@@ -211,6 +251,14 @@ def is_finished(folder: Path, settings: Settings) -> bool:
     return "finished" in record and digest(record["settings"]) == digest(settings)
 
 
+def failure(folder: Path) -> str:
+    """Return why the run of a cell failed; "" if it did not."""
+    try:
+        return str(json.loads((folder / FAILED).read_text())["reason"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def require_metric(folder: Path, metric: PrimaryMetric) -> None:
     """See that a run has rows of the metric, so that a misspelt name costs one cell, not the study.
 
@@ -222,3 +270,7 @@ def require_metric(folder: Path, metric: PrimaryMetric) -> None:
     wanted = f"{metric.protocol} / {metric.stepper} / {metric.metric}"
     if wanted not in names:
         raise UserError(f"{folder}: no rows of {wanted}{nearest(wanted, names)}; see 'metric' of the study")
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S")

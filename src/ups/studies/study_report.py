@@ -7,21 +7,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from ups.studies.confounds import Confound, Difference, confounds, is_declared, settings_diff
 from ups.studies.drawing import look, to_png, to_svg
 from ups.studies.page import flatten, write_page
-from ups.studies.probe_table import describe_weights, probe_table
+from ups.studies.probe_table import PREFIX, describe_weights, probe_table
 from ups.studies.statistics import Interval, bootstrap_mean
 from ups.studies.study_figures import Effect, paired_effects
 from ups.studies.study_folder import StudyFolder, VariantRuns, read_study
-from ups.studies.verdicts import Judgement, effect_by_seed, judge, rule
+from ups.studies.study_images import write_study_images
+from ups.studies.verdicts import UNKNOWN, Judgement, effect_by_seed, judge, rule
 from ups.studies.wording import percent, signed
 
 TITLE = "Paired effect of every variant"
 CAPTION = (
-    "Dots: the runs of one seed, variant against base, the mean over test trajectories; the number is the seed. "
-    "Diamond: the mean with its interval over seeds and trajectories, which decides. Where the dots scatter more than "
-    "they lie to one side, the difference is noise."
+    "Dots: the runs of one seed, variant against base, the mean over {units}; the number is the seed. "
+    "Diamond: the mean with its interval over seeds and {units}, which decides. Where the dots scatter more than they "
+    "lie to one side, the difference is noise."
 )
 SHADED = " Shaded: too small to matter."
 
@@ -38,23 +41,28 @@ class VariantLine(NamedTuple):
 
 
 def write_study_report(folder: Path) -> None:
-    """Write report.html, report.md and figures/effects.png into the folder of a finished study.
+    """Write report.html, report.md and figures/ into the folder of a study whose cells have all ended.
 
     Raises:
-        UserError: it is not the folder of a study, or a cell is not finished.
+        UserError: it is not the folder of a study, a cell has not ended, or all runs of the base failed.
     """
     study = read_study(folder)
     lines = [variant_line(study, runs) for runs in study.variants]
+    probes = probe_table(study)
+    answers = [f"{line.runs.name}: {answer(line.judgement)}" for line in lines if line.judgement]
+    units = "probe vectors" if study.design.metric.protocol.startswith(PREFIX) else "test trajectories"
     content = {
         "name": folder.resolve().name,
         "design": study.design,
-        "rule": rule(study.design.decision),
+        "rule": rule(study.design.decision, units),
+        "units": units,
         "lines": lines,
-        "probes": probe_table(study),
-        "answers": [f"{line.runs.name}: {answer(line.judgement)}" for line in lines if line.judgement],
+        "probes": probes,
+        "images": write_study_images(study, folder / "figures"),
+        "answers": [*answers, *(probes.headlines if probes else ())],
         "remarks": list(remarks(study, lines)),
         "title": TITLE,
-        "caption": CAPTION + (SHADED if study.design.decision.minimal_percent else ""),
+        "caption": CAPTION.format(units=units) + (SHADED if study.design.decision.minimal_percent else ""),
         "svg": draw(study, lines, folder / "figures" / "effects.png"),
         "provenance": {
             "Settings of the base": list(flatten(study.base_settings)),
@@ -68,20 +76,30 @@ def write_study_report(folder: Path) -> None:
 
 
 def variant_line(study: StudyFolder, runs: VariantRuns) -> VariantLine:
-    """Judge one variant against the base, and find what else differs."""
-    design, base = study.design, study.base
-    error = bootstrap_mean(runs.scores, confidence=design.decision.confidence)
-    if runs is base:
+    """Judge one variant against the base, on the seeds with which both finished, and find what else differs."""
+    design = study.design
+    error = bootstrap_mean(runs.scores, confidence=design.decision.confidence) if runs.seeds else UNKNOWN
+    if runs is study.base:
         return VariantLine(runs, error, None, [], [])
-    judgement = judge(runs.scores, base.scores, design.decision, design.metric.smaller_is_better)
-    diff = settings_diff(base.records[0], runs.records[0])
+    mine, base = study.paired(runs)
+    judgement = judge(mine.scores, base.scores, design.decision, design.metric.smaller_is_better)
+    if failed := [*named(runs), *named(study.base)]:
+        judgement = judgement._replace(text=f"{judgement.text}; {', '.join(failed)}")
+    diff = settings_diff(base.records[0], mine.records[0]) if mine.seeds else []
     return VariantLine(
         runs,
         error,
         judgement,
         [(difference, is_declared(difference.path, runs.assignments)) for difference in diff],
-        confounds(base.records, runs.records, runs.assignments),
+        confounds(base.records, mine.records, runs.assignments),
     )
+
+
+def named(runs: VariantRuns) -> Iterator[str]:
+    """Name the runs of a variant that failed, in a few words."""
+    if runs.failures:
+        seeds = ", ".join(map(str, runs.failures))
+        yield f"{runs.name} failed with seed{'s' if len(runs.failures) > 1 else ''} {seeds}"
 
 
 def answer(judgement: Judgement) -> str:
@@ -96,6 +114,12 @@ def answer(judgement: Judgement) -> str:
 
 def remarks(study: StudyFolder, lines: list[VariantLine]) -> Iterator[str]:
     """Yield what a reader must know beside the verdicts."""
+    for runs in study.variants:
+        for seed, reason in runs.failures.items():
+            yield (
+                f"The run of {runs.name} with seed {seed} failed: {reason}. No figure here counts it; `ups study` with "
+                "the same definition tries it again."
+            )
     for line in lines:
         if line.confounds:
             names = ", ".join(dict.fromkeys(confound.path for confound in line.confounds))
@@ -111,20 +135,18 @@ def remarks(study: StudyFolder, lines: list[VariantLine]) -> Iterator[str]:
 
 def draw(study: StudyFolder, lines: list[VariantLine], path: Path) -> str:
     """Draw the paired effects, write the PNG and return the SVG."""
-    design, base = study.design, study.base
-    effects = [
-        Effect(
-            line.runs.name,
-            line.judgement.effect,
-            effect_by_seed(line.runs.scores, base.scores, design.metric.smaller_is_better),
-        )
-        for line in lines
-        if line.judgement and line.runs.scores.shape == base.scores.shape
-    ]
+    design, effects = study.design, []
+    for line in lines[1:]:
+        mine, base = study.paired(line.runs)
+        if line.judgement and mine.seeds and mine.scores.shape == base.scores.shape:
+            found = effect_by_seed(mine.scores, base.scores, design.metric.smaller_is_better)
+            by_seed = np.full(len(design.seeds), np.nan)
+            by_seed[[design.seeds.index(seed) for seed in mine.seeds]] = found
+            effects.append(Effect(line.runs.name, line.judgement.effect, by_seed))
     with look():
         figure = paired_effects(effects, design.seeds, design.decision.minimal_percent)
         to_png(figure, path)
-        return to_svg(figure, f"{TITLE}. {CAPTION}")
+        return to_svg(figure, TITLE)
 
 
 def signed_interval(effect: Interval) -> str:

@@ -47,7 +47,11 @@ def judge(
     num_seeds, num_trajectories = base.shape
     lost, base_lost = (int((~np.isfinite(values).all(0)).sum()) for values in (variant, base))
     blown_up = bool(lost or base_lost)
-    effect = UNKNOWN if blown_up else effect_of(variant, base, decision.confidence, smaller_is_better)
+    effect = (
+        UNKNOWN
+        if blown_up or not num_seeds
+        else effect_of(variant, base, decision.confidence, smaller_is_better)
+    )
     if num_seeds < MIN_SEEDS:
         return Judgement("not enough seeds", f"not enough seeds: {num_seeds} of at least {MIN_SEEDS}", effect)
     if blown_up:
@@ -76,13 +80,13 @@ def effect_by_seed(variant: Scores, base: Scores, smaller_is_better: bool) -> Fl
     return -change if smaller_is_better else change
 
 
-def rule(decision: Decision) -> str:
-    """Say the rule in one sentence."""
+def rule(decision: Decision, units: str = "test trajectories") -> str:
+    """Say the rule in one sentence; `units` is what a run has several values of the metric for."""
     confidence = f"{100.0 * decision.confidence:g} %"
     matters = (
         f" and the change is at least {decision.minimal_percent:g} %" if decision.minimal_percent else ""
     )
     return (
         f"A variant is better or worse if the {confidence} interval of the paired relative change of the metric, over "
-        f"seeds and test trajectories, excludes zero{matters}; fewer than {MIN_SEEDS} seeds give no verdict."
+        f"seeds and {units}, excludes zero{matters}; fewer than {MIN_SEEDS} seeds give no verdict."
     )
