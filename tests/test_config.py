@@ -3,7 +3,7 @@ import sys
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from ups.config import Settings, digest, merge, override, read_tree
 from ups.types import UserError
@@ -65,6 +65,18 @@ def test_a_bad_assignment_is_one_line_that_names_the_setting(assignment, message
         override(Run(), [assignment])
     assert "\n" not in str(error.value)
     assert "pydantic" not in str(error.value)
+
+
+def test_settings_that_do_not_fit_together_are_told_without_an_empty_name():
+    class Together(Run):
+        @model_validator(mode="after")
+        def _fit(self):
+            if self.seed < 0:
+                raise ValueError("a negative seed has no stream")
+            return self
+
+    with pytest.raises(UserError, match=r"^settings: a negative seed has no stream$"):
+        override(Together(), ["seed=-1"])
 
 
 def test_all_faults_are_told_at_once():

@@ -148,7 +148,7 @@ def _explain(kind: type[BaseModel], data: Any, fault: Any) -> str:
             node = node[int(part)]
         elif part == path[-1]:
             readable.append(part)
-    where = f"setting '{'.'.join(readable)}'"
+    where = f"setting '{'.'.join(readable)}'" if readable else "settings"
     if fault["type"] == "extra_forbidden":
         return f"{where}: no such setting{nearest(path[-1], _names(kind, path[:-1]))}"
     if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):

@@ -6,11 +6,11 @@ import json
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
-from torch import nn
+from torch import Generator, nn
 
 from ups import record
 from ups.config import Settings, digest
@@ -52,6 +52,7 @@ from ups.training import distributed
 from ups.training.corrector_stages import Correct, explain, judge
 from ups.training.ensemble_stages import CRPSForecast
 from ups.training.fit import Fitted, fit
+from ups.training.power import match_power
 from ups.training.residuals import residual_spectrum
 from ups.training.settings import Fit
 from ups.training.stages import Autoencode, Forecast, Stage
@@ -126,6 +127,10 @@ class Work:
     store: Store
     tracker: Tracker | None = None
 
+    def stream(self, name: str) -> Generator:
+        """Return the stream of random numbers of that name, on the device of the networks."""
+        return stream(self.settings.seed, name, device=distributed.device())
+
 
 def run(settings: Run, folder: Path, tracker: str = "none") -> None:
     """Train every stage, measure the ladder on the test split, write the report. Run again to resume.
@@ -170,7 +175,7 @@ def run(settings: Run, folder: Path, tracker: str = "none") -> None:
         found["stages"] = {name: asdict(stage) for name, stage in fitted.items()}
         found["guards"], found["judged"] = guards, judged
         parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-        found["data"] = {"digest": splits.digest} | describe(settings, parts)
+        found["data"] = {"digest": splits.digest} | record.describe(settings.data.kind, parts)
         made = begun | found | {"evaluated": record.now()}
         record.write(folder, made)
         write_report(folder)
@@ -301,11 +306,11 @@ def train_corrector(corrected: Corrected, work: Work) -> tuple[Fitted, dict[str,
     stage = Correct("corrector", corrected)
     made_from = (settings.codec, settings.codec_training, settings.operator, settings.training, how)
     fitted = _fit(stage, settings.corrector_training, work, *made_from)
+    train = splits.train.to(distributed.device())
+    fitted = match_power("corrector", corrected, train, fitted, work.stream("corrector/power"))
     if distributed.is_main():
         save(corrected, work.store.folder / "stages" / "corrector" / "stepper")
-    device = distributed.device()
-    generator = stream(settings.seed, "corrector/judge", device=device)
-    return fitted, judge(stage, splits.train.to(device), validation, generator)
+    return fitted, judge(stage, train, validation, work.stream("corrector/judge"))
 
 
 def train_student(networks: Networks, work: Work) -> Fitted:
@@ -316,6 +321,8 @@ def train_student(networks: Networks, work: Work) -> Fitted:
     stage = Distill("student", student, corrected)
     made_from = (settings.operator, settings.training, settings.corrector, settings.corrector_training)
     fitted = _fit(stage, settings.student_training, work, *made_from, cast(StudentSettings, settings.student))
+    train = work.splits.train.to(distributed.device())
+    fitted = match_power("student", student, train, fitted, work.stream("student/power"))
     if distributed.is_main():
         save(student, work.store.folder / "stages" / "student" / "stepper")
     return fitted
@@ -352,19 +359,6 @@ def solver(settings: Run, validation: Trajectory, emulator: Emulator) -> list[Ru
     )
     place, stepper = match(grids, validation, protocol, target)
     return [Rung(f"solver, {settings.solver_cells[place]} cells", "solver", stepper)]
-
-
-def describe(settings: Run, parts: dict[str, Trajectory]) -> dict[str, Any]:
-    """Return what the report says about the data."""
-    first = next(iter(parts.values()))
-    fields = asdict(first.fields)
-    fields["params"] = {
-        name: sorted({f"{value:g}" for part in parts.values() for value in part.params[:, index].tolist()})
-        for index, name in enumerate(first.fields.params)
-    }
-    shape = {"frames": first.values.shape[1], "cells": first.values.shape[-1]}
-    counts = {name: len(part) for name, part in parts.items()}
-    return {"source": settings.data.kind, "trajectories": counts} | shape | fields
 
 
 def _fit(stage: Stage, how: Fit, work: Work, *made_from: Settings | None) -> Fitted:

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import time
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 import ups
 from ups.config import Settings
 from ups.files import written_whole
-from ups.types import UserError
+from ups.types import Trajectory, UserError
 
 NAME = "run.json"
 PACKAGES = ("torch", "numpy", "h5py", "pydantic", "safetensors", "duckdb")
@@ -98,3 +99,16 @@ def _differences(old: Any, new: Any, path: str = "") -> str:
         )
         return ", ".join(text for text in inside if text)
     return "" if old == new else f"{path}: {old} -> {new}"
+
+
+def describe(source: str, parts: dict[str, Trajectory]) -> dict[str, Any]:
+    """Return what the report says about the data."""
+    first = next(iter(parts.values()))
+    fields = asdict(first.fields)
+    fields["params"] = {
+        name: sorted({f"{value:g}" for part in parts.values() for value in part.params[:, index].tolist()})
+        for index, name in enumerate(first.fields.params)
+    }
+    shape = {"frames": first.values.shape[1], "cells": first.values.shape[-1]}
+    counts = {name: len(part) for name, part in parts.items()}
+    return {"source": source, "trajectories": counts} | shape | fields

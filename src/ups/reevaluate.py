@@ -19,7 +19,7 @@ from ups.evaluation.rows import RowStore
 from ups.models.emulator import load as load_emulator
 from ups.models.misfits import misfits
 from ups.models.saved import load_saved
-from ups.pipeline import KNOWN, Networks, Run, describe, ladder
+from ups.pipeline import KNOWN, Networks, Run, ladder
 from ups.progress import bar
 from ups.studies.report import write_report
 from ups.types import UserError
@@ -72,7 +72,7 @@ def evaluate(run_dir: Path, file: Path | None, assignments: Sequence[str], out: 
         found["notes"].append(
             f"{left_out} of {len(given)} trajectories start like one of the training; left out"
         )
-    found["data"] = describe(settings, {"test": test})
+    found["data"] = record.describe(settings.data.kind, {"test": test})
     record.write(
         folder, made | found | {"settings": settings.model_dump(mode="json"), "evaluated": record.now()}
     )

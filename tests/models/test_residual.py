@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ups.diffusion.process import Cosine, Linear
-from ups.models.residual import ResidualSpectrum, Wiener, mode_powers
+from ups.models.residual import LARGEST_GAIN, ResidualSpectrum, SpectralGain, Wiener, mode_powers
 from ups.streams import stream
 
 LINEAR = Linear()
@@ -65,7 +65,7 @@ def test_one_mode_alone_has_the_variance_of_its_power(num_tokens, place):
 @pytest.mark.parametrize("num_tokens", SIZES)
 def test_the_spectrum_of_its_samples_is_itself(num_tokens):
     law, num = spectrum(num_tokens), 40_000
-    measured = mode_powers(draw(law, num))
+    measured = mode_powers(draw(law, num)).mean(0)
     assert (measured / law.power - 1).abs().max() < 4.5 * math.sqrt(2 / num)
     again = ResidualSpectrum(measured, num_tokens)
     torch.testing.assert_close(again.std, draw(law, num).square().mean((0, 1)).sqrt(), rtol=1e-5, atol=0)
@@ -73,8 +73,8 @@ def test_the_spectrum_of_its_samples_is_itself(num_tokens):
 
 def test_white_noise_has_its_variance_at_every_mode_and_a_constant_has_the_first_alone():
     white = 0.3 * torch.randn(20_000, 9, 1, generator=stream(0, "white"))
-    assert (mode_powers(white) / 0.09 - 1).abs().max() < 0.05
-    constant = mode_powers(torch.full((3, 9, 1), -2.0))
+    assert (mode_powers(white).mean(0) / 0.09 - 1).abs().max() < 0.05
+    constant = mode_powers(torch.full((3, 9, 1), -2.0)).mean(0)
     assert constant[0].item() == pytest.approx(9 * 4)
     assert constant[1:].abs().max() < 1e-12
 
@@ -129,3 +129,36 @@ def test_equal_generators_draw_equal_samples_and_the_law_travels_with_a_module()
 def test_a_spectrum_of_another_length_is_refused():
     with pytest.raises(ValueError, match="8 tokens have 5 modes, not 4"):
         ResidualSpectrum(torch.ones(4, 1), 8)
+
+
+@pytest.mark.parametrize("num_tokens", SIZES)
+def test_draws_that_are_scaled_mode_by_mode_are_scaled_back(num_tokens):
+    law, num = spectrum(num_tokens), 20_000
+    wrong = torch.linspace(0.6, 1.5, num_tokens // 2 + 1)[:, None]
+    drawn = ResidualSpectrum(law.power * wrong.square(), num_tokens)
+    gain = SpectralGain(num_tokens, 2)
+    gain.match(mode_powers(draw(drawn, num, 0)), mode_powers(draw(law, num, 1)))
+    torch.testing.assert_close(gain.gain * wrong, torch.ones_like(law.power), rtol=0.05, atol=0)
+    matched = mode_powers(gain(draw(drawn, num, 2))).mean(0)
+    torch.testing.assert_close(matched, law.power.double(), rtol=0.07, atol=0)
+
+
+def test_most_of_what_is_chance_is_left_alone():
+    """Twenty draws of one law: the right gain is 1, and the powers differ by chance."""
+    law, gain = spectrum(64), SpectralGain(64, 2)
+    one, two = (mode_powers(draw(law, 20, seed)) for seed in (0, 1))
+    gain.match(one, two)
+    plain = (two.mean(0) / one.mean(0)).sqrt()
+    assert plain.log().square().mean().sqrt() > 0.1
+    assert gain.gain.log().square().mean() < 0.6 * plain.log().square().mean()
+    assert (gain.gain == 1).double().mean() > 0.5
+
+
+def test_a_mode_that_never_occurs_is_removed_and_one_that_is_not_drawn_is_left_alone():
+    some = 1 + torch.rand(100, 5, 1, generator=stream(0, "powers"))
+    drawn, wanted = some.clone(), some.clone()
+    wanted[:, 0], drawn[:, 1], wanted[:, 2] = 0, 0, 100 * some[:, 2]
+    gain = SpectralGain(8, 1)
+    gain.match(drawn, wanted)
+    assert gain.gain[:, 0].tolist() == pytest.approx([0, 1, LARGEST_GAIN, 1, 1])
+    assert gain(torch.ones(1, 8, 1)).abs().max() == 0  # the mean is exactly conserved

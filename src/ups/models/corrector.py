@@ -27,7 +27,7 @@ from ups.models.noise import (
     build_parameterization,
 )
 from ups.models.normalizer import Normalizer
-from ups.models.residual import ResidualSpectrum
+from ups.models.residual import ResidualSpectrum, SpectralGain
 from ups.models.residual_nets import NetworkSettings, ResidualNet, SpectralLocal
 
 Tokens = Float[Tensor, "batch token dim"]
@@ -105,13 +105,17 @@ class Corrector(nn.Module):
 
 
 class Corrected(nn.Module):
-    """A Stepper: the emulator's step plus a residual that is drawn anew, for each row, at each step."""
+    """A Stepper: the emulator's step plus a residual that is drawn anew, for each row, at each step.
+
+    `gain` scales the modes of the draws; it is matched after the training (`training/power.py`).
+    """
 
     correction: Any  # a module that is a `Correction`
 
     def __init__(self, emulator: Emulator, correction: Correction) -> None:
         super().__init__()
         self.emulator, self.correction = emulator, correction
+        self.gain = SpectralGain(emulator.codec.num_tokens, emulator.codec.dim)
         self.fields, self.num_cells = emulator.fields, emulator.num_cells
         self.num_context = emulator.num_context
 
@@ -135,7 +139,8 @@ class Corrected(nn.Module):
         if generator is None:
             raise ValueError("a corrector draws residuals: give a generator")
         tokens, params = self.emulator.advance(state)
-        return tokens + self.correction.draw(given_of(state, tokens), generator), params
+        residual = self.correction.draw(given_of(state, tokens), generator)
+        return tokens + self.gain(residual), params
 
     def decode(self, state: State) -> Float[Tensor, "batch field cell"]:
         """Return the state's frame in physical units."""

@@ -1,4 +1,4 @@
-"""The power spectrum of what an operator gets wrong: samples of that spectrum, and its best linear denoiser."""
+"""The power spectrum of what an operator gets wrong: samples of it, its best linear denoiser, draws brought to it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from torch import Generator, Tensor, nn
 
 from ups.diffusion.process import NoiseProcess, expand
 
+LARGEST_GAIN = 2.0
+"""More is not a matter of scale: a correction that draws a quarter of the power has failed, and should show it."""
 
-def mode_powers(residuals: Float[Tensor, "sample token dim"]) -> Float[Tensor, "mode dim"]:
-    """Return the mean power of each Fourier mode along the tokens, for each channel, in float64.
 
-    S_k = mean |r_k|^2 with r_k = sum_j r_j exp(-2 pi i j k / N) / sqrt(N), k = 0 ... N // 2, in units of the
-    residual squared. About zero, not about a mean: white noise of variance v has S_k = v at every k, a constant c
-    has S_0 = N c^2 and no other.
+def mode_powers(residuals: Float[Tensor, "sample token dim"]) -> Float[Tensor, "sample mode dim"]:
+    """Return the power of each Fourier mode along the tokens, for each sample and channel, in float64.
+
+    |r_k|^2 with r_k = sum_j r_j exp(-2 pi i j k / N) / sqrt(N), k = 0 ... N // 2, in units of the residual squared.
+    About zero, not about a mean: white noise of variance v has the mean power v at every k, a constant c has N c^2
+    at k = 0 and no other.
     """
-    return torch.fft.rfft(residuals.double(), dim=1, norm="ortho").abs().square().mean(0)
+    return torch.fft.rfft(residuals.double(), dim=1, norm="ortho").abs().square()
 
 
 class ResidualSpectrum(nn.Module):
     """A centred Gaussian law of residuals on a line of tokens: stationary, its channels independent.
 
-    `power` is that of `mode_powers`. It is a buffer, so that the law moves between devices with its owner.
+    `power` is the mean of `mode_powers`. It is a buffer, so that the law moves between devices with its owner.
     """
 
     power: Tensor
@@ -76,3 +79,38 @@ class Wiener:
         power = self.spectrum.power / self.spectrum.std.square()
         modes = torch.fft.rfft(x_t, dim=1, norm="ortho") * (alpha * power / (alpha**2 * power + sigma**2))
         return torch.fft.irfft(modes, n=x_t.shape[1], dim=1, norm="ortho")
+
+
+class SpectralGain(nn.Module):
+    """Multiply each Fourier mode along the tokens by a number of its own, channel by channel; 1 until matched."""
+
+    gain: Tensor
+
+    def __init__(self, num_tokens: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("gain", torch.ones(num_tokens // 2 + 1, dim))
+
+    def forward(self, tokens: Float[Tensor, "batch token dim"]) -> Float[Tensor, "batch token dim"]:
+        """Return the tokens with every mode scaled."""
+        modes = self.gain * torch.fft.rfft(tokens, dim=1, norm="ortho")
+        return torch.fft.irfft(modes, n=tokens.shape[1], dim=1, norm="ortho")
+
+    def match(
+        self, drawn: Float[Tensor, "sample mode dim"], wanted: Float[Tensor, "sample mode dim"]
+    ) -> None:
+        """Scale draws of these powers to the mean powers that are wanted, as far as the samples are evidence.
+
+        l = log(mean wanted / mean drawn), with the standard error e that paired samples leave, is shrunk to
+        l max(0, 1 - e^2 / l^2): where l is within e of zero nothing changes. Gains are at most `LARGEST_GAIN`; a mode
+        that is not drawn is left alone, one that never occurs is removed.
+
+        Source: the positive part of James and Stein's estimator, one number at a time.
+        """
+        there, here = wanted.mean(0), drawn.mean(0)
+        tiny = torch.finfo(drawn.dtype).tiny
+        ratio = (there / here.clamp(min=tiny)).clamp(min=tiny).log()
+        error = (wanted / there.clamp(min=tiny) - drawn / here.clamp(min=tiny)).square().mean(0) / len(drawn)
+        sure = (1 - error / ratio.square().clamp(min=tiny)).clamp(min=0)
+        gain = (sure * ratio / 2).exp().clamp(max=LARGEST_GAIN)
+        gain = torch.where(there > 0, gain, 0.0)
+        self.gain.copy_(torch.where(here > 0, gain, 1.0))

@@ -13,7 +13,7 @@ from ups.diffusion.losses import denoising
 from ups.diffusion.times import beta, stratified
 from ups.models.corrector import Corrected, Corrector, Given
 from ups.models.residual import Wiener
-from ups.training.residuals import residuals
+from ups.training.residuals import PART, residuals, spread_residuals
 from ups.training.stages import Loss
 from ups.types import Trajectory
 
@@ -23,7 +23,7 @@ LEVELS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 MARGIN = 0.02
 """A mean skill that is this close to 1 is that of predicting zero: a sample of windows tells no more."""
 
-NUM_WINDOWS = 512
+NUM_WINDOWS = PART
 """Windows of held-out data on which a corrector is judged."""
 
 
@@ -101,12 +101,14 @@ def judge(stage: Correct, train: Trajectory, held_out: Trajectory, generator: Ge
     - "residual" and "residual in training": standard deviations of the one-step residual, in units of the tokens, on
       held-out and on training trajectories; "variance ratio" is training over held-out.
     """
-    given, x0 = _pool(stage, held_out)
+    emulator = stage.corrected.emulator
+    given, found = next(spread_residuals(emulator, held_out, NUM_WINDOWS))
+    _, known = next(spread_residuals(emulator, train, NUM_WINDOWS))
+    x0 = found / stage.corrector.spectrum.std
     denoiser, wiener = stage.corrector.denoiser.given(*given), stage._wiener()
     errors = [_errors((denoiser, wiener), x0, level, generator) for level in LEVELS]
     ours, linear = (sum(column) for column in zip(*errors, strict=True))
-    std = stage.corrector.spectrum.std
-    here, there = (float((part * std).square().mean()) for part in (x0, _pool(stage, train)[1]))
+    here, there = (float(part.square().mean()) for part in (found, known))
     return {
         "mean skill": _mean_skill(denoiser, x0, generator),
         "structure learned": ours / linear,
@@ -136,17 +138,6 @@ def explain(found: dict[str, float]) -> list[str]:
         f"residual {found['residual']:.3g}, in the units of the tokens, on held-out trajectories; "
         f"{found['residual in training']:.3g} in training (variance ratio {ratio:.2f})",
     ]
-
-
-def _pool(stage: Correct, data: Trajectory) -> tuple[Given, Float[Tensor, "batch token dim"]]:
-    """Return one-step residuals of windows spread over trajectories and frames."""
-    length = stage.corrected.emulator.codec.spin_up + 1
-    starts = data.values.shape[1] - length + 1
-    count = min(NUM_WINDOWS, len(data) * starts)
-    place = torch.linspace(0, len(data) * starts - 1, count).long().tolist()
-    values = torch.stack([data.values[p // starts, p % starts : p % starts + length] for p in place])
-    params = torch.stack([data.params[p // starts] for p in place])
-    return stage._standardized(Trajectory(values, params, data.fields), 0)
 
 
 def _mean_skill(denoiser: Posterior, x0: Tensor, generator: Generator) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -10,6 +12,9 @@ from ups.models.corrector import Given, given_of
 from ups.models.emulator import Emulator
 from ups.models.residual import ResidualSpectrum, mode_powers
 from ups.types import Trajectory, UserError
+
+PART = 512
+"""Windows that pass through the emulator at a time."""
 
 
 @torch.no_grad()
@@ -45,8 +50,27 @@ def residual_spectrum(emulator: Emulator, data: Trajectory, num_rolled: int) -> 
             f"{past + num_rolled + 1}; lower corrector.rolled_steps"
         )
     powers = [
-        mode_powers(residuals(emulator, data.window(start, past + rolled + 1), rolled)[1])
+        mode_powers(residuals(emulator, data.window(start, past + rolled + 1), rolled)[1]).mean(0)
         for rolled in range(num_rolled + 1)
         for start in range(num_frames - past - rolled)
     ]
     return ResidualSpectrum(torch.stack(powers).mean(0), emulator.codec.num_tokens)
+
+
+def spread_residuals(
+    emulator: Emulator, data: Trajectory, num_windows: int
+) -> Iterator[tuple[Given, Float[Tensor, "batch token dim"]]]:
+    """Yield the one-step residuals of windows spread over trajectories and frames, and what they are given, in parts.
+
+    All windows, if there are no more than `num_windows`.
+    """
+    length = emulator.codec.spin_up + 1
+    starts = data.values.shape[1] - length + 1
+    count = min(num_windows, len(data) * starts)
+    places = torch.linspace(0, len(data) * starts - 1, count).long()
+    for part in places.split(PART):
+        values = torch.stack([
+            data.values[p // starts, p % starts : p % starts + length] for p in part.tolist()
+        ])
+        params = data.params[(part // starts).to(data.params.device)]
+        yield residuals(emulator, Trajectory(values, params, data.fields), 0)
