@@ -99,7 +99,13 @@ def test_it_learns_the_law_of_burgers_from_one_step():
         teacher.head.bias[-1] = 2e-3 / SLOWEST_DIFFUSION
     z, dt, params = v[..., None], torch.ones(64), torch.zeros(64, 0)
     target = teacher(z, dt, params).detach()
-    optimizer = torch.optim.LBFGS([operator.head.bias], max_iter=60, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        [operator.head.bias],
+        max_iter=200,
+        tolerance_grad=1e-10,
+        tolerance_change=1e-14,
+        line_search_fn="strong_wolfe",
+    )
 
     def closure():
         optimizer.zero_grad()
@@ -127,7 +133,7 @@ def test_it_starts_from_the_law_that_fits_and_learns_in_parts_of_it():
     with torch.no_grad():
         operator.head.bias[0] += 0.5
     torch.testing.assert_close(
-        operator.law(torch.zeros(1, 1))[0][:, 0], 1.05 * speed[:1, 0], rtol=1e-2, atol=0
+        operator.law(torch.zeros(1, 1))[0][:, 0], (1 + 0.5 * SPEED_UNIT) * speed[:1, 0], rtol=2e-3, atol=0
     )
 
 

@@ -24,7 +24,7 @@ COND_DIM = 16
 VALUE_SCALE = 4.0
 """Normalized values are divided by this, so that the powers of nearly all of them are at most 1."""
 
-SPEED_UNIT = 0.1
+SPEED_UNIT = 0.02
 """Unit of what is learned about the speed, in parts of the speed that training starts from."""
 
 SLOWEST_DIFFUSION = 1e-5
