@@ -34,7 +34,7 @@ def reference() -> Run:
     """PDEBench's file (give data.file=PATH) with ten minutes for the operator and for each peer."""
     return Run(
         data=PDEBench(),
-        codec=Refined(),
+        codec=Refined(factor=4),
         operator=FluxLaw(),
         peers=_peers(),
         training=_training(seconds=600.0),
