@@ -8,6 +8,12 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+@pytest.fixture(autouse=True)
+def seed():
+    """PyTorch's global stream starts alike for every test, so that no result depends on the tests before it."""
+    torch.manual_seed(int(os.environ.get("UPS_TEST_SEED", "0")))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory):
     """A cache folder of its own, so that tests neither use nor leave anything in the user's."""
