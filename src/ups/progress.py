@@ -54,15 +54,20 @@ def _bar(label: str) -> Generator[Progress]:
 @contextmanager
 def _lines(label: str) -> Generator[Progress]:
     start = shown = time.monotonic()
-    latest = ""
+    first, latest = None, ""
 
     def progress(fraction: float, text: str = "") -> None:
-        nonlocal shown, latest
+        nonlocal shown, first, latest
         latest, now = text, time.monotonic()
+        begun, had = first = first or (now, fraction)  # work that is resumed does not begin at nothing
         if now - shown >= LINE_EVERY_SECONDS:
             shown = now
-            left = (now - start) * (1.0 - fraction) / max(fraction, 1e-6)
-            sys.stderr.write(f"{label}: {fraction:.0%}, {left:.0f} s left  {text}\n")
+            left = (
+                f", {(now - begun) * (1.0 - fraction) / (fraction - had):.0f} s left"
+                if fraction > had
+                else ""
+            )
+            sys.stderr.write(f"{label}: {fraction:.0%}{left}  {text}\n")
 
     yield progress
     sys.stderr.write(f"{label}: done in {time.monotonic() - start:.1f} s  {latest}\n")
