@@ -29,9 +29,8 @@ from ups.models.checkpoint import save
 from ups.models.colored_noise import ColoredNoise
 from ups.models.corrector import Corrected, CorrectorSettings
 from ups.models.emulator import Emulator
-from ups.models.flux_law import LawOperator
 from ups.models.normalizer import fit_normalizer
-from ups.models.operator import OperatorSettings, SpectralFlux
+from ups.models.operator import Informed, OperatorSettings, SpectralFlux
 from ups.models.peers import (
     ChangePeer,
     DilatedResNet,
@@ -278,10 +277,10 @@ def train_emulator(emulator: Emulator, work: Work) -> dict[str, Fitted]:
         stage = Autoencode("codec", codec, emulator.normalizer)
         stages["codec"] = _fit(stage, settings.codec_training, work, settings.codec)
         codec.requires_grad_(False)  # the operator learns to move in a fixed space
-    if isinstance(emulator.operator, LawOperator):
+    if isinstance(emulator.operator, Informed):
         values = work.splits.train.values
         frames = emulator.normalizer.normalize(values.flatten(0, 1).to(distributed.device()))
-        emulator.operator.start_from(frames.unflatten(0, values.shape[:2]))
+        emulator.operator.start_from(emulator.codec, frames.unflatten(0, values.shape[:2]))
     if any(parameter.requires_grad for parameter in cast(nn.Module, emulator.operator).parameters()):
         stage = Forecast("operator", emulator, settings.training.unroll, settings.training.noise)
         made_from = (settings.codec, settings.codec_training, settings.operator)

@@ -5,7 +5,7 @@ from torch import nn
 from ups.config import validate
 from ups.models.ablation import dead_branches
 from ups.models.autoencoder import IdentityPatches, Perceiver
-from ups.models.operator import Operator, SpectralFlux, Transformer, UTransformer
+from ups.models.operator import Operator, SpectralFlux, SpectralRate, Transformer, UTransformer
 from ups.streams import stream
 from ups.types import Fields, UserError
 
@@ -14,6 +14,7 @@ NUM_CELLS = 32
 CELLS, PATCHES = IdentityPatches(), IdentityPatches(patch_size=4)
 KINDS = {
     "spectral_flux": (SpectralFlux(width=8, num_blocks=2, modes=8), CELLS),
+    "spectral_rate": (SpectralRate(width=8, num_blocks=2, modes=3, kernel_size=3), PATCHES),
     "transformer": (Transformer(hidden_dim=16, num_heads=2, depth=2, group_size=4), PATCHES),
     "u_transformer": (
         UTransformer(hidden_dim=16, num_heads=2, depths=(1, 1), feed_forward="swiglu"),
@@ -66,7 +67,7 @@ def test_conditions_have_no_effect_at_first_and_one_after_two_updates(kind):
     codec, operator = build(kind)
     z, dt, params = inputs(codec)
     other = params + 1
-    head = operator.net.head[-1] if kind == "spectral_flux" else operator.head[-1]
+    head = operator.net.head[-1] if kind.startswith("spectral") else operator.head[-1]
     nn.init.normal_(
         head.weight, std=0.1, generator=stream(0, "head")
     )  # not silent: it shows what comes before it
@@ -127,11 +128,41 @@ def test_a_field_that_is_not_conserved_may_grow():
     assert change[:, 1].abs().max() < 1e-11
 
 
-def test_the_flux_network_commutes_with_shifts():
-    codec, operator = build("spectral_flux")
+@pytest.mark.parametrize("kind", ["spectral_flux", "spectral_rate"])
+def test_convolutions_commute_with_shifts(kind):
+    codec, operator = build(kind)
     z, dt, params = (tensor.double() for tensor in inputs(codec))
     disturb(operator).double()
     torch.testing.assert_close(operator(z.roll(5, 1), dt, params), operator(z, dt, params).roll(5, 1))
+
+
+def test_waves_that_the_data_do_not_have_stay_as_they_are_however_long_the_rollout():
+    codec, operator = build("spectral_flux")
+    disturb(operator)
+    cell = torch.arange(NUM_CELLS) * (2 * torch.pi / NUM_CELLS)
+    u, v = torch.sin(cell + 1) + torch.sin(3 * cell), 1.0 + 3e-4 * torch.cos(9 * cell) + torch.cos(5 * cell)
+    z = torch.stack([u, v], 1)[None] + 1e-3 * torch.cos(12 * cell)[None, :, None]
+    _, dt, params = inputs(codec, 1)
+
+    def moved() -> torch.Tensor:
+        return torch.fft.rfft(operator(z, dt, params) - z, dim=1).abs()[0] > 1e-4
+
+    assert moved()[1:].all()
+    frames = torch.stack([u, v]).expand(4, 3, 2, NUM_CELLS)
+    operator.start_from(codec, frames)
+    # 9 has 1e-7 of the power of v
+    assert moved()[:, 0].nonzero().flatten().tolist() == [1, 2, 3]
+    assert moved()[:, 1].nonzero().flatten().tolist() == [1, 2, 3, 4, 5]
+
+
+def test_the_mean_of_a_field_at_rest_may_change():
+    fields = Fields(("u",), ("",), (1.0,), 0.1, params=("nu", "speed"))
+    codec, operator = build("spectral_flux", fields=fields)
+    operator.start_from(codec, torch.ones(2, 3, 1, NUM_CELLS))
+    z, dt, params = inputs(codec)
+    change = torch.fft.rfft(disturb(operator)(z, dt, params) - z, dim=1).abs()
+    assert change[:, 0].min() > 1e-2
+    assert change[:, 1:].max() < 1e-5
 
 
 def test_the_default_flux_network_has_as_many_weights_as_the_measured_one():
@@ -164,9 +195,15 @@ def test_what_does_not_fit_together_is_said_in_one_line():
         UTransformer(depths=(1, 1, 1)).build(perceiver, FIELDS, generator)
     with pytest.raises(UserError, match="group_size=3 does not tile 8 tokens"):
         Transformer(group_size=3).build(patches, FIELDS, generator)
+    with pytest.raises(UserError, match=r"tokens along a periodic line.*codec.kind=perceiver"):
+        SpectralRate(modes=2, kernel_size=3).build(perceiver, FIELDS, generator)
+    with pytest.raises(UserError, match="at least 16 cells, there are 8"):
+        SpectralRate(modes=8).build(patches, FIELDS, generator)
     walls = Fields(("u",), ("",), (1.0,), 0.1, boundary="wall")
     with pytest.raises(UserError, match=r"periodic domain.*'wall'"):
         SpectralFlux(modes=8).build(CELLS.build(walls, NUM_CELLS, generator), walls, generator)
+    with pytest.raises(UserError, match=r"spectral_rate.*'wall'"):
+        SpectralRate(modes=8).build(CELLS.build(walls, NUM_CELLS, generator), walls, generator)
 
 
 def test_settings_that_cannot_work_are_errors():

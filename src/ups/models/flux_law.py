@@ -54,8 +54,8 @@ class LawOperator(nn.Module):
         self.register_buffer("unit", torch.tensor([SPEED_UNIT] * settings.degree + [SLOWEST_DIFFUSION]))
 
     @torch.no_grad()
-    def start_from(self, frames: Float[Tensor, "batch time field cell"]) -> None:
-        """Set the law to the one that fits normalized trajectories best, whatever their parameters.
+    def start_from(self, codec: Codec, frames: Float[Tensor, "batch time field cell"]) -> None:
+        """Set the law to the one that fits normalized trajectories best, whatever their parameters and the codec.
 
         Everything learned is a correction of it, in parts of it.
         """

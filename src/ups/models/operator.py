@@ -14,6 +14,7 @@ from ups.models.autoencoder import Codec, IdentityPatches
 from ups.models.flux_law import FluxLaw
 from ups.models.initialization import initialize
 from ups.models.mean_operator import Mean
+from ups.models.residual import mode_powers
 from ups.models.sizes import AttentionSize, SpectralLocalSize
 from ups.nets.blocks import MLP, ConditionEmbedding, zero_init
 from ups.nets.fourier import SpectralLocalNet
@@ -22,6 +23,12 @@ from ups.types import Fields, UserError
 
 COND_DIM = 16
 """Length of the vector that tells the blocks dt and the parameters."""
+
+LEAST_POWER = 1e-6
+"""Share of the power of all waves that one has if the data have it; what is below is a thousandth of the deviation."""
+
+PART = 512
+"""Frames that pass through a codec at a time."""
 
 FEED_FORWARD = {"gelu": MLP, "swiglu": SwiGLU}
 
@@ -45,25 +52,41 @@ class Operator(Protocol):
         ...
 
 
-class FluxOperator(nn.Module):
-    """The change of a cell is the difference of the fluxes through its faces, so that the sum is conserved.
+class SpectralOperator(nn.Module):
+    """Spectral and local convolutions along the tokens give the change of those waves that the data have.
 
-    u_i' = u_i - dt (f_{i+1/2} - f_{i-1/2}) on a periodic line; the sum over cells changes by round-off alone. A
-    field that the data do not declare as conserved changes by the network's output itself.
+    A conserved field changes by the difference of the fluxes through the faces of a cell, on a periodic line,
+    u_i' = u_i - dt (f_{i+1/2} - f_{i-1/2}): the sum over cells changes by round-off alone. Anything else changes by
+    the network's output itself.
+
+    Waves that the training data do not have stay as they are: nothing teaches a network how to answer to them, and
+    in a rollout whatever it answers grows without bound.
     """
 
     conserved: Tensor
+    band: Tensor
 
-    def __init__(self, settings: SpectralFlux, fields: Fields) -> None:
+    def __init__(
+        self, settings: SpectralFlux | SpectralRate, codec: Codec, num_params: int, conserved: list[bool]
+    ) -> None:
         super().__init__()
         self.settings = settings
-        num_fields = len(fields.names)
-        conserved = [[name in fields.conserved] for name in fields.names]
-        self.register_buffer("conserved", torch.tensor(conserved), persistent=False)
-        self.condition = ConditionEmbedding(1 + len(fields.params), COND_DIM)
-        self.net = SpectralLocalNet(num_fields, num_fields, *settings.sizes, COND_DIM)
-        if self.conserved.all():  # a constant flux changes nothing, so there is nothing to learn
+        self.register_buffer("conserved", torch.tensor(conserved)[:, None], persistent=False)
+        self.register_buffer("band", torch.ones(codec.dim, codec.num_tokens // 2 + 1))
+        self.condition = ConditionEmbedding(1 + num_params, COND_DIM)
+        self.net = SpectralLocalNet(codec.dim, codec.dim, *settings.sizes, COND_DIM)
+        if all(conserved):  # a constant flux changes nothing, so there is nothing to learn
             self.net.head[-1].bias.requires_grad_(False)
+
+    @torch.no_grad()
+    def start_from(self, codec: Codec, frames: Float[Tensor, "batch time field cell"]) -> None:
+        """Find the waves that the tokens of normalized trajectories have: up to the last with `LEAST_POWER`."""
+        parts = frames.flatten(0, 1).split(PART)
+        power = torch.stack([mode_powers(codec.encode(part)).sum(0) for part in parts]).sum(0)
+        tiny = torch.finfo(power.dtype).tiny
+        seen = power / power[1:].sum(0).clamp(min=tiny) >= LEAST_POWER
+        seen[0] = True
+        self.band.copy_(seen.flip(0).cummax(0).values.flip(0).mT)
 
     def forward(
         self,
@@ -74,7 +97,9 @@ class FluxOperator(nn.Module):
         """Return the tokens `dt` later, in units of the training step."""
         condition = self.condition(torch.cat([dt[:, None], params], dim=1))
         rate = self.net(z.mT, condition)
+        rate = rate.to(torch.promote_types(rate.dtype, torch.float32))  # no fast transform takes fewer digits
         rate = torch.where(self.conserved, rate.roll(1, dims=-1) - rate, rate)
+        rate = torch.fft.irfft(self.band * torch.fft.rfft(rate), n=rate.shape[-1])
         return z + dt[:, None, None] * rate.mT
 
 
@@ -105,12 +130,21 @@ class TokenOperator(nn.Module):
         return z + dt[:, None, None] * rate
 
 
+@runtime_checkable
+class Informed(Protocol):
+    """An operator that looks at the data before it is trained on them."""
+
+    def start_from(self, codec: Codec, frames: Float[Tensor, "batch time field cell"]) -> None:
+        """Take from normalized trajectories, and the codec that makes tokens of them, what needs no gradient."""
+        ...
+
+
 class SpectralFlux(SpectralLocalSize):
     """Spectral and local convolutions predict a flux whose difference is the change: exact conservation."""
 
     kind: Literal["spectral_flux"] = "spectral_flux"
 
-    def build(self, codec: Codec, fields: Fields, generator: Generator) -> FluxOperator:
+    def build(self, codec: Codec, fields: Fields, generator: Generator) -> SpectralOperator:
         """Return the operator.
 
         Raises:
@@ -119,7 +153,7 @@ class SpectralFlux(SpectralLocalSize):
         if codec.settings != IdentityPatches(patch_size=1):
             raise UserError(
                 f"operator.kind=spectral_flux works on the cells themselves, not on '{codec.settings.kind}' tokens: "
-                "set codec.kind=identity codec.patch_size=1, or choose operator.kind=u_transformer"
+                "set codec.kind=identity codec.patch_size=1, or choose operator.kind=spectral_rate"
             )
         if fields.boundary != "periodic":
             raise UserError(
@@ -127,7 +161,31 @@ class SpectralFlux(SpectralLocalSize):
                 f"'{fields.boundary}'; choose operator.kind=u_transformer"
             )
         self.require(codec.num_tokens, "operator.kind=spectral_flux", "take fewer modes")
-        return initialize(lambda: FluxOperator(self, fields), generator)
+        conserved = [name in fields.conserved for name in fields.names]
+        return initialize(lambda: SpectralOperator(self, codec, len(fields.params), conserved), generator)
+
+
+class SpectralRate(SpectralLocalSize):
+    """Spectral and local convolutions along the tokens of a codec predict their rate of change."""
+
+    kind: Literal["spectral_rate"] = "spectral_rate"
+
+    def build(self, codec: Codec, fields: Fields, generator: Generator) -> SpectralOperator:
+        """Return the operator.
+
+        Raises:
+            UserError: the tokens do not lie along a periodic line, or there are too few.
+        """
+        if codec.settings.kind == "perceiver" or fields.boundary != "periodic":
+            raise UserError(
+                "operator.kind=spectral_rate needs tokens along a periodic line, not those of "
+                f"codec.kind={codec.settings.kind} on a line whose boundary is '{fields.boundary}': choose "
+                "operator.kind=transformer"
+            )
+        self.require(codec.num_tokens, "operator.kind=spectral_rate", "take fewer modes")
+        return initialize(
+            lambda: SpectralOperator(self, codec, len(fields.params), [False] * codec.dim), generator
+        )
 
 
 class TokenTransformer(AttentionSize):
@@ -189,7 +247,7 @@ class UTransformer(TokenTransformer):
 
 
 OperatorSettings = Annotated[
-    SpectralFlux | FluxLaw | UTransformer | Transformer | Mean, Field(discriminator="kind")
+    SpectralFlux | SpectralRate | FluxLaw | UTransformer | Transformer | Mean, Field(discriminator="kind")
 ]
 
 
