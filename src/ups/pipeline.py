@@ -278,9 +278,12 @@ def train_emulator(emulator: Emulator, work: Work) -> dict[str, Fitted]:
         stages["codec"] = _fit(stage, settings.codec_training, work, settings.codec)
         codec.requires_grad_(False)  # the operator learns to move in a fixed space
     if isinstance(emulator.operator, Informed):
-        values = work.splits.train.values
-        frames = emulator.normalizer.normalize(values.flatten(0, 1).to(distributed.device()))
-        emulator.operator.start_from(emulator.codec, frames.unflatten(0, values.shape[:2]))
+        train = work.splits.train.to(distributed.device())
+        frames = emulator.normalizer.normalize(train.values.flatten(0, 1)).unflatten(
+            0, train.values.shape[:2]
+        )
+        params = emulator.normalizer.normalize_params(train.params)
+        emulator.operator.start_from(emulator.codec, frames, params)
     if any(parameter.requires_grad for parameter in cast(nn.Module, emulator.operator).parameters()):
         stage = Forecast("operator", emulator, settings.training.unroll, settings.training.noise)
         made_from = (settings.codec, settings.codec_training, settings.operator)

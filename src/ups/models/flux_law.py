@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -12,7 +13,7 @@ from torch import Generator, Tensor, nn
 from ups.config import Settings
 from ups.models.autoencoder import Codec
 from ups.models.initialization import initialize
-from ups.models.law_regression import regress_law
+from ups.models.law_regression import NO_DIFFUSION, regress_law
 from ups.models.refined import RefinedCodec
 from ups.nets.blocks import ConditionEmbedding, zero_init
 from ups.nets.flux_law import advance_law
@@ -41,8 +42,9 @@ class LawOperator(nn.Module):
     little data. The idea: Karlbauer et al., Finite volume neural networks, arXiv:2111.11798.
     """
 
-    start: Tensor
-    unit: Tensor
+    speed: Tensor
+    log_diffusion: Tensor
+    speed_unit: Tensor
 
     def __init__(self, settings: FluxLaw, num_params: int) -> None:
         super().__init__()
@@ -50,20 +52,25 @@ class LawOperator(nn.Module):
         self.condition = ConditionEmbedding(num_params, COND_DIM) if num_params else None
         self.head = zero_init(nn.Linear(COND_DIM, settings.degree + 1))
         self.head.weight.requires_grad_(num_params > 0)
-        self.register_buffer("start", torch.zeros(settings.degree + 1))
-        self.register_buffer("unit", torch.tensor([SPEED_UNIT] * settings.degree + [SLOWEST_DIFFUSION]))
+        self.register_buffer("speed", torch.zeros(settings.degree, 1 + num_params))
+        self.register_buffer("log_diffusion", torch.tensor([math.log(NO_DIFFUSION)] + num_params * [0.0]))
+        self.register_buffer("speed_unit", torch.tensor(SPEED_UNIT))
 
     @torch.no_grad()
-    def start_from(self, codec: Codec, frames: Float[Tensor, "batch time field cell"]) -> None:
-        """Set the law to the one that fits normalized trajectories best, whatever their parameters and the codec.
+    def start_from(
+        self,
+        codec: Codec,
+        frames: Float[Tensor, "batch time field cell"],
+        params: Float[Tensor, "batch param"],
+    ) -> None:
+        """Set the law to the one that fits normalized trajectories best, whatever the codec.
 
         Everything learned is a correction of it, in parts of it.
         """
-        found = regress_law(frames[:, :, 0] / VALUE_SCALE, self.settings.degree)
-        found[-1].clamp_(min=0)
-        self.start.copy_(found)
-        self.unit[:-1] = SPEED_UNIT * found[:-1].norm()
-        self.unit[-1] = found[-1].clamp(min=SLOWEST_DIFFUSION)
+        found = regress_law(frames[:, :, 0] / VALUE_SCALE, params, self.settings.degree)
+        self.speed.copy_(found.speed)
+        self.log_diffusion.copy_(found.log_diffusion)
+        self.speed_unit.copy_(SPEED_UNIT * found.speed[:, 0].norm())
 
     def law(
         self, params: Float[Tensor, "batch param"]
@@ -74,11 +81,13 @@ class LawOperator(nn.Module):
             # nothing at the mean of the parameters, so that one that never varies adds no way to be wrong
             features = self.condition(params) - self.condition(torch.zeros_like(params))
             learned = learned + nn.functional.linear(features, self.head.weight)
-        numbers = self.start + self.unit * learned
-        diffusion = numbers[:, -1]
+        affine = torch.cat([params.new_ones(len(params), 1), params], 1)
+        speed = affine @ self.speed.T + self.speed_unit * learned[:, :-1]
+        found = (affine @ self.log_diffusion).exp()
+        diffusion = found + found.clamp(min=SLOWEST_DIFFUSION) * learned[:, -1]
         # not negative, with a gradient that leads back from where it would be
         diffusion = diffusion + (diffusion.clamp(min=0) - diffusion).detach()
-        return numbers[:, :-1], diffusion
+        return speed, diffusion
 
     def forward(
         self,

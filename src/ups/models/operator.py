@@ -79,7 +79,12 @@ class SpectralOperator(nn.Module):
             self.net.head[-1].bias.requires_grad_(False)
 
     @torch.no_grad()
-    def start_from(self, codec: Codec, frames: Float[Tensor, "batch time field cell"]) -> None:
+    def start_from(
+        self,
+        codec: Codec,
+        frames: Float[Tensor, "batch time field cell"],
+        params: Float[Tensor, "batch param"],
+    ) -> None:
         """Find the waves that the tokens of normalized trajectories have: up to the last with `LEAST_POWER`."""
         parts = frames.flatten(0, 1).split(PART)
         power = torch.stack([mode_powers(codec.encode(part)).sum(0) for part in parts]).sum(0)
@@ -134,8 +139,13 @@ class TokenOperator(nn.Module):
 class Informed(Protocol):
     """An operator that looks at the data before it is trained on them."""
 
-    def start_from(self, codec: Codec, frames: Float[Tensor, "batch time field cell"]) -> None:
-        """Take from normalized trajectories, and the codec that makes tokens of them, what needs no gradient."""
+    def start_from(
+        self,
+        codec: Codec,
+        frames: Float[Tensor, "batch time field cell"],
+        params: Float[Tensor, "batch param"],
+    ) -> None:
+        """Take what needs no gradient from normalized trajectories and the codec that makes tokens of them."""
         ...
 
 

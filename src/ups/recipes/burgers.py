@@ -62,6 +62,8 @@ def viscosities() -> Run:
     """One operator for five viscosities from 0.001 to 1, told which one it is in."""
     return Run(
         data=Synthetic(equation="burgers", nu=(0.001, 0.01, 0.1, 0.4, 1.0), num_trajectories=800),
+        codec=Refined(),
+        operator=FluxLaw(),
         peers={"tuned_fno": TunedFNO()},
         training=_training(seconds=120.0),
     )
