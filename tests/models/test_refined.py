@@ -77,7 +77,7 @@ def test_an_emulator_that_spins_up_knows_where_in_a_cell_a_front_is():
     def emulator(codec):
         operator = FluxLaw().build(codec, FIELDS, stream(0, "operator"))
         with torch.no_grad():
-            operator.start[1], operator.start[-1] = 0.2, 5e-5
+            operator.speed[1], operator.log_diffusion[0] = 0.2, math.log(5e-5)
         return Emulator(Normalizer(1, 0), codec, operator, FIELDS, num_cells)
 
     params = torch.zeros(1, 0)
