@@ -48,7 +48,7 @@ def test_every_stage_is_watched_on_the_validation_split(tiny_run):
         watched = [row for row in rows if "held_out" in row]
         assert [row["update"] for row in watched] == [30, 60]
         assert all(0 < row[key] < 1 for row in watched for key in ("train", "held_out"))
-        assert (stage["stopped_early"], stage["overfit"]) == (False, None)
+        assert (stage["stopped_early"], stage["finding"]) == (False, None)
 
 
 def test_every_rung_is_scored_on_the_same_trajectories(tiny_run):

@@ -71,7 +71,7 @@ def uncertain(ensemble_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("uncertain") / "run"
     shutil.copytree(ensemble_dir, folder)
     record = json.loads((folder / "run.json").read_text())
-    stages = {"corrector": {"updates": 70, "stopped_early": True, "overfit": "held-out loss <rises>"}}
+    stages = {"corrector": {"updates": 70, "stopped_early": True, "finding": "held-out loss <rises>"}}
     guards = {
         "corrector": {"mean skill": 0.711, "structure learned": 0.62},
         "student": ["as wide as its teacher"],
@@ -195,6 +195,8 @@ def test_guards_and_overfitting_are_printed_where_they_were_found(uncertain):
     assert "- student: as wide as its teacher" in markdown
     assert "<p>corrector: held-out loss &lt;rises&gt;</p>" in text
     assert "corrector: held-out loss &lt;rises&gt;" in markdown
+    assert "<li>Training of corrector: held-out loss &lt;rises&gt;.</li>" in text
+    assert "- Training of corrector: held-out loss &lt;rises&gt;." in markdown
     assert "70<small>stopped early</small>" in text
     assert "70, stopped early" in markdown
 

@@ -236,12 +236,12 @@ def memorize(folder, **changes):
 
 def test_a_network_that_learns_noise_by_heart_is_flagged(tmp_path, caplog):
     _, fitted = memorize(tmp_path)
-    assert fitted.overfit.startswith("held-out loss rises by ")
-    assert fitted.overfit.endswith("the kept weights are those of update 300")
+    assert fitted.finding.startswith("held-out loss rises by ")
+    assert fitted.finding.endswith("the kept weights are those of update 300")
     (record,) = caplog.records
-    assert record.message == f"stage 'corrector': {fitted.overfit}"
+    assert record.message == f"stage 'corrector': {fitted.finding}"
     finished = json.loads((tmp_path / "stages/corrector/finished.json").read_text())
-    assert finished["fitted"]["overfit"] == fitted.overfit
+    assert finished["fitted"]["finding"] == fitted.finding
 
 
 def test_patience_keeps_the_weights_from_before_the_network_learned_noise_by_heart(tmp_path):
@@ -257,5 +257,5 @@ def test_patience_keeps_the_weights_from_before_the_network_learned_noise_by_hea
 def test_a_network_that_learns_waves_is_not_flagged(tmp_path, caplog):
     _, fitted = toy.train(tmp_path, watched=True, updates=300, num_validations=20, batch_size=16)
     assert fitted.skill < 0.05
-    assert fitted.overfit is None
+    assert fitted.finding is None
     assert not caplog.records

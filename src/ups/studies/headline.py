@@ -125,6 +125,9 @@ def _findings(run: RunFolder, table: LadderTable, row: LadderRow) -> Iterator[st
     for other in table.rows:
         if other.num_blown_up:
             yield f"{other.rung.name} {_value(other)}."
+    for name, stage in run.record.get("stages", {}).items():
+        if stage.get("finding"):
+            yield f"Training of {name}: {stage['finding']}."
     yield from _about_the_truth(run, row)
 
 

@@ -6,10 +6,10 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -17,7 +17,7 @@ from ups.config import digest as digest_of
 from ups.data.windows import draw_windows
 from ups.progress import Progress
 from ups.streams import stream
-from ups.training import distributed, overfit
+from ups.training import distributed, overfit, stability
 from ups.training.allocator import keep_freed_memory
 from ups.training.plan import Plan, plan_seconds, plan_updates
 from ups.training.settings import Fit
@@ -52,7 +52,8 @@ class Fitted:
 
     `skill` is the loss over the trivial predictor's loss, with the kept weights, on training windows of the last
     phase: 0 is perfect, above 1 is a failure. `score` is the best validation, reached after `best_update`; None if
-    there was none. `seconds` is wall time, interruptions left out. `overfit` says what the watch found, if it did.
+    there was none. `seconds` is wall time, interruptions left out. `finding` says what the watches found, if they
+    did: overfitting, or a rollout that is lost while the loss falls.
     """
 
     updates: int
@@ -64,7 +65,7 @@ class Fitted:
     num_skipped: int
     num_parameters: int
     stopped_early: bool = False
-    overfit: str | None = None
+    finding: str | None = None
 
 
 def fit(
@@ -167,13 +168,18 @@ def fit(
             num_skipped=state.num_skipped,
             num_parameters=sum(average.numel() for average in state.ema.average.values()),
             stopped_early=state.update < plan.num_updates,
-            overfit=distributed.broadcast(lambda: overfit.finding(shelf.rows(), plan.num_updates, kept)),
+            finding=distributed.broadcast(lambda: _finding(shelf.rows(), plan.num_updates, kept)),
         )
         shelf.finish(state.best, {"fitted": asdict(fitted)})
     watch.end()
-    if fitted.overfit is not None and distributed.is_main():
-        logger.warning("stage '%s': %s", stage.name, fitted.overfit)
+    if fitted.finding is not None and distributed.is_main():
+        logger.warning("stage '%s': %s", stage.name, fitted.finding)
     return fitted
+
+
+def _finding(rows: Sequence[Mapping[str, Any]], num_updates: int, kept: int) -> str | None:
+    """Return what the watches say of a finished log; what one of them says rules the other out."""
+    return overfit.finding(rows, num_updates, kept) or stability.finding(rows, kept)
 
 
 def _ends(state: State, plan: Plan, settings: Fit) -> bool:
