@@ -27,7 +27,8 @@ def heat() -> Run:
 
 def kuramoto_sivashinsky() -> Run:
     """Chaos: every forecast fails in the end, the question is when."""
-    return _run(Synthetic(equation="kuramoto_sivashinsky", num_trajectories=300), ("shift", "reflect_odd"))
+    data = Synthetic(equation="kuramoto_sivashinsky", num_trajectories=300)
+    return _run(data, ("shift", "reflect_odd"), seconds=180.0)
 
 
 def chaos() -> Run:
@@ -80,6 +81,6 @@ def steady_from_initial() -> Run:
     return merge(steady(), {"corrector": {"network": {"kind": "spectral_local"}}})
 
 
-def _run(data: Synthetic, symmetries: tuple[Symmetry, ...]) -> Run:
-    training = Fit(seconds=60.0, symmetries=symmetries, ema_decay=0.99)
+def _run(data: Synthetic, symmetries: tuple[Symmetry, ...], seconds: float = 60.0) -> Run:
+    training = Fit(seconds=seconds, symmetries=symmetries, ema_decay=0.99)
     return Run(data=data, peers={"tuned_fno": TunedFNO()}, training=training)
