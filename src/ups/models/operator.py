@@ -179,6 +179,8 @@ class SpectralRate(SpectralLocalSize):
     """Spectral and local convolutions along the tokens of a codec predict their rate of change."""
 
     kind: Literal["spectral_rate"] = "spectral_rate"
+    modes: PositiveInt = 16
+    """Fourier modes of the global path; at most half the number of tokens."""
 
     def build(self, codec: Codec, fields: Fields, generator: Generator) -> SpectralOperator:
         """Return the operator.

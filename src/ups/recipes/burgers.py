@@ -51,7 +51,7 @@ def latent() -> Run:
     return Run(
         data=Synthetic(equation="burgers", nu=(0.001,), num_trajectories=400),
         codec=Convolutional(num_levels=3, dim=4),
-        operator=SpectralRate(width=48, modes=16),
+        operator=SpectralRate(width=48),
         peers={"tuned_fno": TunedFNO()},
         codec_training=Fit(seconds=120.0, unroll=((0.0, 1),), symmetries=("shift",)),
         training=_training(seconds=120.0),
