@@ -195,7 +195,7 @@ def test_what_does_not_fit_together_is_said_in_one_line():
         UTransformer(depths=(1, 1, 1)).build(perceiver, FIELDS, generator)
     with pytest.raises(UserError, match="group_size=3 does not tile 8 tokens"):
         Transformer(group_size=3).build(patches, FIELDS, generator)
-    with pytest.raises(UserError, match=r"tokens along a periodic line.*codec.kind=perceiver"):
+    with pytest.raises(UserError, match=r"along the line.*codec.kind=perceiver do not.*codec.kind=conv"):
         SpectralRate(modes=2, kernel_size=3).build(perceiver, FIELDS, generator)
     with pytest.raises(UserError, match="at least 16 cells, there are 8"):
         SpectralRate(modes=8).build(patches, FIELDS, generator)

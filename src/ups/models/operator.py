@@ -165,11 +165,7 @@ class SpectralFlux(SpectralLocalSize):
                 f"operator.kind=spectral_flux works on the cells themselves, not on '{codec.settings.kind}' tokens: "
                 "set codec.kind=identity codec.patch_size=1, or choose operator.kind=spectral_rate"
             )
-        if fields.boundary != "periodic":
-            raise UserError(
-                "operator.kind=spectral_flux needs a periodic domain, but the boundary of the data is "
-                f"'{fields.boundary}'; choose operator.kind=u_transformer"
-            )
+        _require_periodic(fields, "operator.kind=spectral_flux")
         self.require(codec.num_tokens, "operator.kind=spectral_flux", "take fewer modes")
         conserved = [name in fields.conserved for name in fields.names]
         return initialize(lambda: SpectralOperator(self, codec, len(fields.params), conserved), generator)
@@ -188,12 +184,12 @@ class SpectralRate(SpectralLocalSize):
         Raises:
             UserError: the tokens do not lie along a periodic line, or there are too few.
         """
-        if codec.settings.kind == "perceiver" or fields.boundary != "periodic":
+        if codec.settings.kind == "perceiver":
             raise UserError(
-                "operator.kind=spectral_rate needs tokens along a periodic line, not those of "
-                f"codec.kind={codec.settings.kind} on a line whose boundary is '{fields.boundary}': choose "
-                "operator.kind=transformer"
+                "operator.kind=spectral_rate needs tokens that lie along the line, those of codec.kind=perceiver do "
+                "not: set codec.kind=convolutional, or choose operator.kind=transformer"
             )
+        _require_periodic(fields, "operator.kind=spectral_rate")
         self.require(codec.num_tokens, "operator.kind=spectral_rate", "take fewer modes")
         return initialize(
             lambda: SpectralOperator(self, codec, len(fields.params), [False] * codec.dim), generator
@@ -261,6 +257,14 @@ class UTransformer(TokenTransformer):
 OperatorSettings = Annotated[
     SpectralFlux | SpectralRate | FluxLaw | UTransformer | Transformer | Mean, Field(discriminator="kind")
 ]
+
+
+def _require_periodic(fields: Fields, who: str) -> None:
+    if fields.boundary != "periodic":
+        raise UserError(
+            f"{who} needs a periodic domain, but the boundary of the data is '{fields.boundary}'; choose "
+            "operator.kind=u_transformer"
+        )
 
 
 def _over_tokens(
