@@ -75,8 +75,8 @@ def test_another_grid_or_parameter_is_refused_unless_forced(tiny_run, tmp_path, 
 
 
 def test_a_forecast_that_blows_up_is_not_written(tiny_run, tmp_path, test_split):
-    huge = test_split.values * 1e30
+    huge = test_split.values * (1e38 / test_split.values.abs().max())  # sums of a few such numbers overflow
     write_pdebench(tmp_path / "in.hdf5", huge, test_split.fields, test_split.params)
     with pytest.raises(UserError, match="blows up on trajectories 0"):
-        predict(tiny_run, PDEBench(file=(tmp_path / "in.hdf5",)), tmp_path / "out.hdf5", num_steps=400)
+        predict(tiny_run, PDEBench(file=(tmp_path / "in.hdf5",)), tmp_path / "out.hdf5", num_steps=40)
     assert not (tmp_path / "out.hdf5").exists()
