@@ -45,6 +45,14 @@ def test_a_loss_is_called_a_loss(say):
     assert "times above the best peer, tuned" in found.sentence
 
 
+def test_each_rung_is_compared_once_where_the_solver_is_the_rung_below(say):
+    found = say(persistence=1.0, solver=0.01, operator=0.02, corrector=0.015)
+    assert sum("operator: " in line and "against solver" in line for line in found.findings) == 1
+    assert sum("corrector: " in line and "against solver" in line for line in found.findings) == 1
+    alone = say(persistence=1.0, solver=0.01, operator=0.02)
+    assert sum("against solver" in line for line in alone.findings) == 1
+
+
 def test_a_tie_is_not_called_a_win(say):
     assert (
         "not distinguishable from the best peer" in say(persistence=1.0, peer=0.02, operator=0.01995).sentence

@@ -103,15 +103,16 @@ def _basis(run: RunFolder, table: LadderTable, row: LadderRow) -> str:
 
 
 def _findings(run: RunFolder, table: LadderTable, row: LadderRow) -> Iterator[str]:
+    solver = table.best("solver")
     for ours in table.of_kind("ours"):
-        if ours.below and ours.verdict:
+        said_below = ours.rung.name == row.rung.name and ours.below == solver  # there with what it costs
+        if ours.below and ours.verdict and not said_below:
             yield f"{ours.rung.name}: {ours.verdict.text}, against {ours.below}."
         if ours.rung.num_members > 1:
             yield from _about_the_ensemble(table, ours)
-    for name in filter(None, [table.best("solver")]):
-        if name != row.rung.name:
-            found = table.compare(row.rung.name, name)
-            yield f"{row.rung.name}: {found.text}, against {name}{_speed(table, row.rung.name, name)}."
+    if solver and solver != row.rung.name:
+        found = table.compare(row.rung.name, solver)
+        yield f"{row.rung.name}: {found.text}, against {solver}{_speed(table, row.rung.name, solver)}."
     for ceiling in table.of_kind("ceiling"):
         if ceiling.rung.num_members > 1:
             yield from _about_the_perfect(table, ceiling, row)
