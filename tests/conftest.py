@@ -10,7 +10,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 @pytest.fixture(autouse=True)
 def seed():
-    """PyTorch's global stream starts alike for every test, so that no result depends on the tests before it."""
+    """PyTorch's global stream starts alike for every test, so that no result depends on the tests before it.
+
+    Run the suite with another UPS_TEST_SEED now and then: no test should pass by luck.
+    """
     torch.manual_seed(int(os.environ.get("UPS_TEST_SEED", "0")))
 
 

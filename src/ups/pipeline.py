@@ -30,7 +30,7 @@ from ups.models.colored_noise import ColoredNoise
 from ups.models.corrector import Corrected, CorrectorSettings
 from ups.models.emulator import Emulator
 from ups.models.normalizer import fit_normalizer
-from ups.models.operator import Informed, OperatorSettings, SpectralFlux
+from ups.models.operator import OperatorSettings, SpectralFlux
 from ups.models.peers import (
     ChangePeer,
     DilatedResNet,
@@ -55,6 +55,7 @@ from ups.training.power import match_power
 from ups.training.residuals import residual_spectrum
 from ups.training.settings import Fit
 from ups.training.stages import Autoencode, Forecast, Stage
+from ups.training.start import look_at
 from ups.training.store import Store
 from ups.training.student_stages import Distill
 from ups.training.trackers import Tracker, open_tracker
@@ -277,17 +278,12 @@ def train_emulator(emulator: Emulator, work: Work) -> dict[str, Fitted]:
         stage = Autoencode("codec", codec, emulator.normalizer)
         stages["codec"] = _fit(stage, settings.codec_training, work, settings.codec)
         codec.requires_grad_(False)  # the operator learns to move in a fixed space
-    if isinstance(emulator.operator, Informed):
-        train = work.splits.train.to(distributed.device())
-        frames = emulator.normalizer.normalize(train.values.flatten(0, 1)).unflatten(
-            0, train.values.shape[:2]
-        )
-        params = emulator.normalizer.normalize_params(train.params)
-        emulator.operator.start_from(emulator.codec, frames, params)
+    looked = look_at(emulator, work.splits.train)
     if any(parameter.requires_grad for parameter in cast(nn.Module, emulator.operator).parameters()):
         stage = Forecast("operator", emulator, settings.training.unroll, settings.training.noise)
         made_from = (settings.codec, settings.codec_training, settings.operator)
-        stages["operator"] = _fit(stage, settings.training, work, *made_from)
+        fitted = _fit(stage, settings.training, work, *made_from)
+        stages["operator"] = replace(fitted, seconds=fitted.seconds + looked)
     emulator.requires_grad_(False)  # what comes on top leaves it as it is
     if distributed.is_main():
         save(emulator, work.store.folder / "stages" / "emulator")

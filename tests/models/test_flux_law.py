@@ -7,7 +7,7 @@ from ups.models.operator import Operator
 from ups.models.refined import Refined
 from ups.nets.flux_law import polynomial
 from ups.streams import stream
-from ups.types import Fields, UserError
+from ups.types import Fields, Trajectory, UserError
 
 FIELDS = Fields(("u",), ("",), (1.0,), 0.1, params=("nu",), conserved=("u",))
 BARE = Fields(("u",), ("",), (1.0,), 0.1, conserved=("u",))
@@ -125,7 +125,7 @@ def test_it_starts_from_the_law_that_fits_and_learns_in_parts_of_it():
     x = torch.arange(64) / 64
     place = torch.arange(20)[:, None] * 0.02
     wave = VALUE_SCALE * 0.5 * torch.sin(2 * torch.pi * (x - place))
-    operator.start_from(codec, wave.expand(3, 1, 20, 64).movedim(1, 2), torch.zeros(3, 1))
+    operator.start_from(codec, Trajectory(wave.expand(3, 1, 20, 64).movedim(1, 2), torch.zeros(3, 1), FIELDS))
     speed, diffusion = operator.law(torch.randn(5, 1, generator=stream(0, "params")))
     seen = torch.linspace(-0.4, 0.4, 9)[None].expand(5, -1)
     torch.testing.assert_close(polynomial(speed, seen), torch.full((5, 9), 0.02), rtol=0, atol=1e-3)

@@ -7,7 +7,7 @@ from ups.models.ablation import dead_branches
 from ups.models.autoencoder import IdentityPatches, Perceiver
 from ups.models.operator import Operator, SpectralFlux, SpectralRate, Transformer, UTransformer
 from ups.streams import stream
-from ups.types import Fields, UserError
+from ups.types import Fields, Trajectory, UserError
 
 FIELDS = Fields(("u", "v"), ("", ""), (1.0,), 0.1, params=("nu", "speed"), conserved=("u", "v"))
 NUM_CELLS = 32
@@ -149,7 +149,7 @@ def test_waves_that_the_data_do_not_have_stay_as_they_are_however_long_the_rollo
 
     assert moved()[1:].all()
     frames = torch.stack([u, v]).expand(4, 3, 2, NUM_CELLS)
-    operator.start_from(codec, frames, torch.zeros(4, 2))
+    operator.start_from(codec, Trajectory(frames, torch.zeros(4, 2), FIELDS))
     # 9 has 1e-7 of the power of v
     assert moved()[:, 0].nonzero().flatten().tolist() == [1, 2, 3]
     assert moved()[:, 1].nonzero().flatten().tolist() == [1, 2, 3, 4, 5]
@@ -158,7 +158,7 @@ def test_waves_that_the_data_do_not_have_stay_as_they_are_however_long_the_rollo
 def test_the_mean_of_a_field_at_rest_may_change():
     fields = Fields(("u",), ("",), (1.0,), 0.1, params=("nu", "speed"))
     codec, operator = build("spectral_flux", fields=fields)
-    operator.start_from(codec, torch.ones(2, 3, 1, NUM_CELLS), torch.zeros(2, 2))
+    operator.start_from(codec, Trajectory(torch.ones(2, 3, 1, NUM_CELLS), torch.zeros(2, 2), fields))
     z, dt, params = inputs(codec)
     change = torch.fft.rfft(disturb(operator)(z, dt, params) - z, dim=1).abs()
     assert change[:, 0].min() > 1e-2

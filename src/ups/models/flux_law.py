@@ -17,7 +17,7 @@ from ups.models.law_regression import NO_DIFFUSION, regress_law
 from ups.models.refined import RefinedCodec
 from ups.nets.blocks import ConditionEmbedding, zero_init
 from ups.nets.flux_law import advance_law
-from ups.types import Fields, UserError
+from ups.types import Fields, Trajectory, UserError
 
 COND_DIM = 16
 """Length of the vector that tells the law the parameters."""
@@ -57,17 +57,12 @@ class LawOperator(nn.Module):
         self.register_buffer("speed_unit", torch.tensor(SPEED_UNIT))
 
     @torch.no_grad()
-    def start_from(
-        self,
-        codec: Codec,
-        frames: Float[Tensor, "batch time field cell"],
-        params: Float[Tensor, "batch param"],
-    ) -> None:
+    def start_from(self, codec: Codec, train: Trajectory) -> None:
         """Set the law to the one that fits normalized trajectories best, whatever the codec.
 
         Everything learned is a correction of it, in parts of it.
         """
-        found = regress_law(frames[:, :, 0] / VALUE_SCALE, params, self.settings.degree)
+        found = regress_law(train.values[:, :, 0] / VALUE_SCALE, train.params, self.settings.degree)
         self.speed.copy_(found.speed)
         self.log_diffusion.copy_(found.log_diffusion)
         self.speed_unit.copy_(SPEED_UNIT * found.speed[:, 0].norm())

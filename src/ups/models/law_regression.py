@@ -18,13 +18,11 @@ NUM_MODES = 4
 POWER = 6
 """Of the bump in time, (1 - s^2)^6: the trapezoidal sum of so smooth a function is nearly exact."""
 
-
 NUM_ITERATIONS = 50
 """Of Gauss and Newton's method for the diffusion; a few are enough, each is cheap."""
 
 NO_DIFFUSION = 1e-12
 """Squared lengths of the line a frame: where the search begins if the data seem to have less than none."""
-
 
 LEAST_SIZE = 1e-10
 """Of a singular value, in parts of the largest, that stands for more than round-off."""

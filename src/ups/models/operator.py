@@ -19,7 +19,7 @@ from ups.models.sizes import AttentionSize, SpectralLocalSize
 from ups.nets.blocks import MLP, ConditionEmbedding, zero_init
 from ups.nets.fourier import SpectralLocalNet
 from ups.nets.transformer import SwiGLU, TransformerStack, TransformerUNet
-from ups.types import Fields, UserError
+from ups.types import Fields, Trajectory, UserError
 
 COND_DIM = 16
 """Length of the vector that tells the blocks dt and the parameters."""
@@ -52,6 +52,15 @@ class Operator(Protocol):
         ...
 
 
+@runtime_checkable
+class Informed(Protocol):
+    """An operator that looks at the data before it is trained on them."""
+
+    def start_from(self, codec: Codec, train: Trajectory) -> None:
+        """Take what needs no gradient from normalized trajectories and the codec that makes tokens of them."""
+        ...
+
+
 class SpectralOperator(nn.Module):
     """Spectral and local convolutions along the tokens give the change of those waves that the data have.
 
@@ -79,14 +88,9 @@ class SpectralOperator(nn.Module):
             self.net.head[-1].bias.requires_grad_(False)
 
     @torch.no_grad()
-    def start_from(
-        self,
-        codec: Codec,
-        frames: Float[Tensor, "batch time field cell"],
-        params: Float[Tensor, "batch param"],
-    ) -> None:
+    def start_from(self, codec: Codec, train: Trajectory) -> None:
         """Find the waves that the tokens of normalized trajectories have: up to the last with `LEAST_POWER`."""
-        parts = frames.flatten(0, 1).split(PART)
+        parts = train.values.flatten(0, 1).split(PART)
         power = torch.stack([mode_powers(codec.encode(part)).sum(0) for part in parts]).sum(0)
         tiny = torch.finfo(power.dtype).tiny
         seen = power / power[1:].sum(0).clamp(min=tiny) >= LEAST_POWER
@@ -133,20 +137,6 @@ class TokenOperator(nn.Module):
         condition = self.condition(torch.cat([dt[:, None], params], dim=1))
         rate = self.head(self.body(self.embed(z) + self.positions, condition))
         return z + dt[:, None, None] * rate
-
-
-@runtime_checkable
-class Informed(Protocol):
-    """An operator that looks at the data before it is trained on them."""
-
-    def start_from(
-        self,
-        codec: Codec,
-        frames: Float[Tensor, "batch time field cell"],
-        params: Float[Tensor, "batch param"],
-    ) -> None:
-        """Take what needs no gradient from normalized trajectories and the codec that makes tokens of them."""
-        ...
 
 
 class SpectralFlux(SpectralLocalSize):

@@ -178,8 +178,9 @@ def fit(
 
 
 def _finding(rows: Sequence[Mapping[str, Any]], num_updates: int, kept: int) -> str | None:
-    """Return what the watches say of a finished log; what one of them says rules the other out."""
-    return overfit.finding(rows, num_updates, kept) or stability.finding(rows, kept)
+    """Return what the watches say of a finished log."""
+    said = overfit.finding(rows, num_updates, kept), stability.finding(rows, kept)
+    return "; ".join(filter(None, said)) or None
 
 
 def _ends(state: State, plan: Plan, settings: Fit) -> bool:
