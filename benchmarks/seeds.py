@@ -3,7 +3,7 @@
     python benchmarks/seeds.py runs/seed0 runs/seed1 runs/seed2
 
 The runs must have been evaluated on the same trajectories. Seeds and trajectories are resampled together (paired
-hierarchical bootstrap, `ups.studies.statistics`); a rung that only some runs have is shown with its own seeds.
+hierarchical bootstrap, `ups.statistics.bootstrap`); a rung that only some runs have is shown with its own seeds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from ups import record
 from ups.evaluation.protocols import PROTOCOLS
 from ups.evaluation.rows import query, trajectory_scores
-from ups.studies.statistics import bootstrap_mean, verdict
+from ups.statistics.bootstrap import bootstrap_mean, verdict
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ def cache(tmp_path_factory):
 def tiny_run(tmp_path_factory, cache):
     """A finished run of the tiny recipe, for reading only."""
     from tiny_recipe import tiny
-    from ups.pipeline import run
+    from ups.runs.pipeline import run
 
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     run(tiny(), folder)
@@ -38,7 +38,7 @@ def tiny_run(tmp_path_factory, cache):
 def kicked_run(tmp_path_factory, cache):
     """A finished run of the tiny kicked recipe, for reading only."""
     from tiny_recipe import kicked
-    from ups.pipeline import run
+    from ups.runs.pipeline import run
 
     folder = tmp_path_factory.mktemp("runs") / "kicked"
     run(kicked(), folder)
@@ -57,7 +57,7 @@ def pictures(tmp_path_factory):
 def tiny_image_run(tmp_path_factory, cache, pictures):
     """A finished run of the image bench, for reading only."""
     from tiny_images import tiny
-    from ups.image_bench import run_images
+    from ups.images.bench import run_images
 
     folder = tmp_path_factory.mktemp("image_runs") / "tiny"
     run_images(tiny(pictures), folder)

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ups.data.image_files import FolderImages
-from ups.evaluation.classifier import Classifier
 from ups.evaluation.denoiser_probes import Probe
-from ups.evaluation.image_sweep import Sweep
-from ups.image_bench import ImageRun
-from ups.milestones import MilestoneSettings
-from ups.models.image_denoiser import DenoiserSettings
+from ups.images.bench import ImageRun
+from ups.images.classifier import Classifier
+from ups.images.denoiser import DenoiserSettings
+from ups.images.image_files import FolderImages
+from ups.images.milestones import MilestoneSettings
+from ups.images.sweep import Sweep
 from ups.studies.study import PrimaryMetric, Study
 from ups.training.settings import Fit
 

@@ -10,7 +10,7 @@ from ups.models.peers import TunedFNO
 from ups.models.residual_nets import ParametersAlone, SpectralLocal
 from ups.models.stochastic import StochasticOperator
 from ups.models.student import StudentSettings
-from ups.pipeline import Run
+from ups.runs.pipeline import Run
 from ups.training.settings import Fit
 
 

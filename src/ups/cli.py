@@ -37,7 +37,7 @@ def run(
     """Train every stage, evaluate the ladder, write the report. Run again to resume."""
     from ups.config import digest, override
     from ups.recipes.find import find_run
-    from ups.runs import run as run_recipe
+    from ups.runs.kinds import run as run_recipe
 
     name, base = find_run(recipe)
     chosen = override(base, settings or [])
@@ -69,7 +69,7 @@ def study(
     """Run variants of a recipe over paired seeds, say which is better. Run again to resume."""
     from ups.config import digest, override
     from ups.recipes.find import find_study
-    from ups.study import study as run_study
+    from ups.studies.run import study as run_study
 
     found, definition = find_study(name)
     chosen = override(definition, settings or [])
@@ -98,7 +98,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Where to write [default: RUN/evaluations/FILE].")] = None,
 ) -> None:
     """Evaluate the ladder of a finished run on other data."""
-    from ups.reevaluate import evaluate as evaluate_run
+    from ups.runs.reevaluate import evaluate as evaluate_run
 
     evaluate_run(folder, file, settings or [], out)
 
@@ -123,7 +123,7 @@ def predict(
     """Roll out your own trajectories."""
     from ups.config import override
     from ups.data.pdebench import PDEBench
-    from ups.predict import predict as predict_file
+    from ups.runs.predict import predict as predict_file
 
     source = override(PDEBench(file=(input,)), settings or [])
     predict_file(
@@ -147,7 +147,7 @@ def probe(
     ] = None,
 ) -> None:
     """Measure curvature and gradients of a finished run, every trained stage."""
-    from ups.probe import probe as probe_run
+    from ups.runs.probe import probe as probe_run
 
     typer.echo(probe_run(folder, settings or [], typer.echo))
 

@@ -6,7 +6,7 @@ import torch
 from ups.diffusion.losses import denoising
 from ups.diffusion.weighting import snr
 from ups.evaluation.denoiser_probes import Frozen, Probe, curvature_rows, glance, probe, probe_set
-from ups.models.image_denoiser import DenoiserSettings, Manifest, build_denoiser
+from ups.images.denoiser import DenoiserSettings, Manifest, build_denoiser
 from ups.models.noise import DataError, MinSNR, NoiseError
 from ups.probes.frozen import require_same
 from ups.probes.products import hessian_form

@@ -6,7 +6,7 @@ import tiny_recipe
 import tiny_study
 from ups.recipes import burgers, studies
 from ups.recipes.find import describe_recipes, describe_studies, find_run, find_study
-from ups.runs import KINDS
+from ups.runs.kinds import KINDS
 from ups.studies.study import Study
 from ups.types import UserError
 

@@ -6,10 +6,10 @@ import pytest
 
 from toy_study import Toy, study
 from ups.evaluation.rows import RowStore, to_columns
+from ups.reports.wording import MINUS
+from ups.studies.folder import read_study
 from ups.studies.probe_table import describe_weights, probe_table
 from ups.studies.study import begin, cells
-from ups.studies.study_folder import read_study
-from ups.studies.wording import MINUS
 from ups.types import Row
 
 PLAIN, OWN = "noise error, unweighted", "noise error, Min-SNR 5"

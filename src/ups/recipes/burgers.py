@@ -15,7 +15,7 @@ from ups.models.refined import Refined
 from ups.models.residual_nets import TokenMLP
 from ups.models.stochastic import StochasticOperator
 from ups.models.student import StudentSettings
-from ups.pipeline import Run
+from ups.runs.pipeline import Run
 from ups.training.settings import Fit
 
 

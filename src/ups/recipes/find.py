@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 import ups.recipes
 from ups.config import Settings, merge, nearest, read_tree
-from ups.runs import KINDS, AnyRun
+from ups.runs.kinds import KINDS, AnyRun
 from ups.studies.study import Study
 from ups.types import UserError
 

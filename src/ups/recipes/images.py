@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ups.config import override
-from ups.data.embedded_images import Digits
-from ups.data.image_files import ParquetImages
 from ups.evaluation.denoiser_probes import Probe
-from ups.evaluation.features import EfficientNetLite0
-from ups.evaluation.image_sweep import Sweep
-from ups.image_bench import ImageRun
-from ups.milestones import MilestoneSettings
-from ups.models.image_denoiser import DenoiserSettings
+from ups.images.bench import ImageRun
+from ups.images.denoiser import DenoiserSettings
+from ups.images.embedded_images import Digits
+from ups.images.features import EfficientNetLite0
+from ups.images.image_files import ParquetImages
+from ups.images.milestones import MilestoneSettings
+from ups.images.sweep import Sweep
 from ups.models.noise import MinSNR
 from ups.studies.study import Decision, PrimaryMetric, Study
 from ups.training.settings import Fit

@@ -11,7 +11,7 @@ from ups.models.mean_operator import Mean
 from ups.models.operator import SpectralFlux
 from ups.models.peers import TunedFNO
 from ups.models.residual_nets import ParametersAlone, SpectralLocal
-from ups.pipeline import Run
+from ups.runs.pipeline import Run
 from ups.training.settings import Fit
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ups.config import override
-from ups.pipeline import Run
 from ups.recipes import burgers
+from ups.runs.pipeline import Run
 from ups.studies.study import Decision, PrimaryMetric, Study
 
 

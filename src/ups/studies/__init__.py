@@ -1,1 +1,1 @@
-"""Studies: what the rows of runs say, with intervals."""
+"""Studies: variants of a recipe over paired seeds, and what may be concluded."""

@@ -20,9 +20,9 @@ from pydantic import TypeAdapter
 from ups.evaluation.rows import query, trajectory_scores
 from ups.models.noise import Chain, WeightingSettings, mean_weight
 from ups.probes.frozen import require_same
-from ups.studies.statistics import Interval, bootstrap_mean, paired_bootstrap
-from ups.studies.study_folder import StudyFolder, VariantRuns
-from ups.studies.wording import number, percent, signed
+from ups.reports.wording import number, percent, signed
+from ups.statistics.bootstrap import Interval, bootstrap_mean, paired_bootstrap
+from ups.studies.folder import StudyFolder, VariantRuns
 from ups.types import UserError
 
 PREFIX = "curvature, "

@@ -1,156 +1,159 @@
-"""The report of one run: report.html (one file), report.md and figures/, made from the run folder alone."""
+"""The report of a study: report.html (one file), report.md and figures/, made from its folder alone."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ups.evaluation.metrics import MORE_IS_BETTER
-from ups.studies.ensemble_table import ensemble_table
-from ups.studies.headline import headline
-from ups.studies.ladder_table import LadderTable, ladder_table
-from ups.studies.page import flatten, write_page
-from ups.studies.palette import rung_styles
-from ups.studies.plates import make_plates
-from ups.studies.run_folder import RunFolder, read_run
-from ups.studies.wording import number
-from ups.types import UserError
+from ups.reports.drawing import look, to_png, to_svg
+from ups.reports.page import flatten, write_page
+from ups.reports.wording import percent, signed
+from ups.statistics.bootstrap import Interval, bootstrap_mean
+from ups.studies.confounds import Confound, Difference, confounds, is_declared, settings_diff
+from ups.studies.figures import Effect, paired_effects
+from ups.studies.folder import StudyFolder, VariantRuns, read_study
+from ups.studies.images import write_study_images
+from ups.studies.probe_table import PREFIX, describe_weights, probe_table
+from ups.studies.verdicts import UNKNOWN, Judgement, effect_by_seed, judge, rule
 
-GROUPS = {
-    "trivial": "Trivial baselines",
-    "solver": "Classical solver",
-    "peer": "Peers",
-    "ours": "Ours",
-    "": "Others",
-    "ceiling": "Ceiling",
-}
-
-UNRANKED = frozenset({"spread"})
-"""Metrics of which neither more nor less is better."""
+TITLE = "Paired effect of every variant"
+CAPTION = (
+    "Dots: the runs of one seed, variant against base, the mean over {units}; the number is the seed. "
+    "Diamond: the mean with its interval over seeds and {units}, which decides. Where the dots scatter more than they "
+    "lie to one side, the difference is noise."
+)
+SHADED = " Shaded: too small to matter."
 
 
-class MetricLine(NamedTuple):
-    """One metric of all rungs: its mean and standard error over test trajectories, and which rung is best."""
+class VariantLine(NamedTuple):
+    """One variant in the table of a study; the base has no judgement."""
 
-    metric: str
-    per_frame: bool
-    more_is_better: bool
-    values: dict[str, tuple[float, float]]
-    best: str | None
-
-
-class Bar(NamedTuple):
-    """Where an interval lies on the logarithmic scale of its table, in per cent of the width."""
-
-    low: float
-    mean: float
-    high: float
+    runs: VariantRuns
+    error: Interval
+    judgement: Judgement | None
+    diff: list[tuple[Difference, bool]]
+    """The settings that differ from the base's, each with whether the variant declares it."""
+    confounds: list[Confound]
 
 
-def write_report(run_dir: Path) -> None:
-    """Write report.html, report.md and figures/*.png into a run folder, reading nothing but that folder.
+def write_study_report(folder: Path) -> None:
+    """Write report.html, report.md and figures/ into the folder of a study whose cells have all ended.
 
     Raises:
-        UserError: the folder is not that of a finished run, or its rows hold no scores.
+        UserError: it is not the folder of a study, a cell has not ended, or all runs of the base failed.
     """
-    run = read_run(run_dir)
-    if not run.questions:
-        raise UserError(f"{run.rows}: holds no scores; evaluate the run first")
-    tables = [ladder_table(run, question) for question in run.questions]
+    study = read_study(folder)
+    lines = [variant_line(study, runs) for runs in study.variants]
+    probes = probe_table(study)
+    answers = [f"{line.runs.name}: {answer(line.judgement)}" for line in lines if line.judgement]
+    units = "probe vectors" if study.design.metric.protocol.startswith(PREFIX) else "test trajectories"
     content = {
-        "name": run.record.get("run") or run_dir.resolve().name,
-        "record": run.record,
-        "headline": headline(run, tables[0]),
-        "tables": tables,
-        "groups": GROUPS,
-        "bars": {table.question.name: interval_bars(table) for table in tables},
-        "metrics": {table.question.name: metric_lines(run, table) for table in tables},
-        "ensembles": ensemble_table(run, tables[0]),
-        "guards": guards(run.record),
-        "plates": make_plates(run, tables, run_dir / "figures"),
-        "styles": rung_styles(run.rungs),
-        "provenance": list(provenance(run.record)),
+        "name": folder.resolve().name,
+        "design": study.design,
+        "rule": rule(study.design.decision, units),
+        "units": units,
+        "lines": lines,
+        "probes": probes,
+        "images": write_study_images(study, folder / "figures"),
+        "answers": [*answers, *(probes.headlines if probes else ())],
+        "remarks": list(remarks(study, lines)),
+        "title": TITLE,
+        "caption": CAPTION.format(units=units) + (SHADED if study.design.decision.minimal_percent else ""),
+        "svg": draw(study, lines, folder / "figures" / "effects.png"),
+        "provenance": {
+            "Settings of the base": list(flatten(study.base_settings)),
+            "Versions": list(flatten(study.base.records[0].get("versions", {}))),
+            "Machine": list(flatten(study.base.records[0].get("machine", {}))),
+        },
     }
-    write_page(run_dir, "report", content)
-
-
-def interval_bars(table: LadderTable) -> dict[str, Bar]:
-    """Return the place of every finite, positive error on one logarithmic scale; a ceiling may lie off it."""
-    errors = {row.rung.name: row.error for row in table.rows if 0 < row.error.mean < np.inf}
-    ceilings = {row.rung.name for row in table.of_kind("ceiling")}
-    means = [error.mean for name, error in errors.items() if name not in ceilings]
-    if not means:
-        return {}
-    lowest, highest = min(means) / 1.1, max(means) * 1.1
-
-    def place(value: float) -> float:
-        share = np.log(max(value, lowest / 1.2) / lowest) / np.log(highest / lowest)
-        return float(np.clip(4 + 92 * share, 0, 100))
-
-    return {
-        name: Bar(place(error.low), place(error.mean), place(error.high)) for name, error in errors.items()
-    }
-
-
-def metric_lines(run: RunFolder, table: LadderTable) -> list[MetricLine]:
-    """Return every metric of a protocol, the one that ranks the rungs first."""
-    protocol, primary = table.question.name, table.question.metric
-    names = sorted(
-        (name for owner, name in run.measured if owner == protocol), key=lambda name: name != primary
+    write_page(
+        folder, "study_report", content, {"signed": signed, "written": written, "weights": describe_weights}
     )
-    ceilings = {rung.name for rung in run.rungs if rung.kind == "ceiling"}
-    lines = []
-    for name in names:
-        scores = run.scores(protocol, name)
-        values = {rung.name: _mean_and_error(scores[rung.name]) for rung in run.rungs if rung.name in scores}
-        sign = -1.0 if name in MORE_IS_BETTER else 1.0
-        ranked = sorted((sign * mean, rung) for rung, (mean, _) in values.items() if rung not in ceilings)
-        told_apart = name not in UNRANKED and len(ranked) > 1 and ranked[0][0] < ranked[1][0]
-        lines.append(
-            MetricLine(
-                name,
-                run.measured[protocol, name],
-                name in MORE_IS_BETTER,
-                values,
-                ranked[0][1] if told_apart else None,
+
+
+def variant_line(study: StudyFolder, runs: VariantRuns) -> VariantLine:
+    """Judge one variant against the base, on the seeds with which both finished, and find what else differs."""
+    design = study.design
+    error = bootstrap_mean(runs.scores, confidence=design.decision.confidence) if runs.seeds else UNKNOWN
+    if runs is study.base:
+        return VariantLine(runs, error, None, [], [])
+    mine, base = study.paired(runs)
+    judgement = judge(mine.scores, base.scores, design.decision, design.metric.smaller_is_better)
+    if failed := [*named(runs), *named(study.base)]:
+        judgement = judgement._replace(text=f"{judgement.text}; {', '.join(failed)}")
+    diff = settings_diff(base.records[0], mine.records[0]) if mine.seeds else []
+    return VariantLine(
+        runs,
+        error,
+        judgement,
+        [(difference, is_declared(difference.path, runs.assignments)) for difference in diff],
+        confounds(base.records, mine.records, runs.assignments),
+    )
+
+
+def named(runs: VariantRuns) -> Iterator[str]:
+    """Name the runs of a variant that failed, in a few words."""
+    if runs.failures:
+        seeds = ", ".join(map(str, runs.failures))
+        yield f"{runs.name} failed with seed{'s' if len(runs.failures) > 1 else ''} {seeds}"
+
+
+def answer(judgement: Judgement) -> str:
+    """Say a judgement with its interval where the text has none."""
+    if (
+        judgement.word in ("within noise", "not enough seeds")
+        and judgement.effect.mean == judgement.effect.mean
+    ):
+        return f"{judgement.text} ({signed(judgement.effect.mean)}, {signed_interval(judgement.effect)})"
+    return judgement.text
+
+
+def remarks(study: StudyFolder, lines: list[VariantLine]) -> Iterator[str]:
+    """Yield what a reader must know beside the verdicts."""
+    for runs in study.variants:
+        for seed, reason in runs.failures.items():
+            yield (
+                f"The run of {runs.name} with seed {seed} failed: {reason}. No figure here counts it; `ups study` with "
+                "the same definition tries it again."
             )
+    for line in lines:
+        if line.confounds:
+            names = ", ".join(dict.fromkeys(confound.path for confound in line.confounds))
+            yield f"{line.runs.name} differs from the base in more than it declares: {names}."
+    num_variants = len(study.design.variants)
+    if num_variants > 1:
+        chance = 1.0 - study.design.decision.confidence**num_variants
+        yield (
+            f"{num_variants} variants are judged one by one: without any true effect, at least one would be called "
+            f"better or worse in up to {percent(chance)} of such studies."
         )
-    return lines
 
 
-def guards(record: dict[str, Any]) -> dict[str, list[str]]:
-    """Return what each stage had to show beside its loss, as sentences; numbers stand behind their names."""
-    return {
-        stage: [f"{name} {number(value)}" for name, value in found.items()]
-        if isinstance(found, dict)
-        else found
-        for stage, found in record.get("guards", {}).items()
-    }
+def draw(study: StudyFolder, lines: list[VariantLine], path: Path) -> str:
+    """Draw the paired effects, write the PNG and return the SVG."""
+    design, effects = study.design, []
+    for line in lines[1:]:
+        mine, base = study.paired(line.runs)
+        if line.judgement and mine.seeds and mine.scores.shape == base.scores.shape:
+            found = effect_by_seed(mine.scores, base.scores, design.metric.smaller_is_better)
+            by_seed = np.full(len(design.seeds), np.nan)
+            by_seed[[design.seeds.index(seed) for seed in mine.seeds]] = found
+            effects.append(Effect(line.runs.name, line.judgement.effect, by_seed))
+    with look():
+        figure = paired_effects(effects, design.seeds, design.decision.minimal_percent)
+        to_png(figure, path)
+        return to_svg(figure, TITLE)
 
 
-def provenance(record: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Yield the groups of run.json that say how the run was made, each as lines (key.path, value)."""
-    titles = {
-        "settings": "Settings",
-        "data": "Data",
-        "versions": "Versions",
-        "digests": "Digests",
-        "machine": "Machine",
-    }
-    for key, title in titles.items():
-        if record.get(key):
-            yield title, list(flatten(record[key]))
-    rest = [(key, str(record[key])) for key in ("seed", "started", "evaluated", "command") if key in record]
-    if rest:
-        yield "Run", rest
+def signed_interval(effect: Interval) -> str:
+    """Write the ends of an interval of changes in per cent."""
+    return f"[{signed(effect.low)}, {signed(effect.high)}]"
 
 
-def _mean_and_error(score: np.ndarray) -> tuple[float, float]:
-    per_trajectory = score.mean(0)
-    num = len(per_trajectory)
-    if num < 2 or not np.isfinite(per_trajectory).all():
-        return float(per_trajectory.mean()), np.nan
-    return float(per_trajectory.mean()), float(per_trajectory.std(ddof=1) / np.sqrt(num))
+def written(value: object) -> str:
+    """Write a setting as it stands in a file of settings."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

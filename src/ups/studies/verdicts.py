@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ups.studies.statistics import Interval, paired_bootstrap, plus_minus
+from ups.statistics.bootstrap import Interval, paired_bootstrap, plus_minus
 from ups.studies.study import Decision
 
 MIN_SEEDS = 3

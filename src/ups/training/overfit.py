@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Generator
 
-from ups.quantiles import student_quantile
+from ups.statistics.quantiles import student_quantile
 from ups.streams import stream
 from ups.training.stages import Diagnosed, fraction_left
 from ups.training.update import Updater

@@ -1,0 +1,170 @@
+"""Which figures a run folder can give, and what each one's caption tells the reader to see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ups.reports.drawing import look, to_png, to_svg
+from ups.reports.ensemble_plates import ensemble_figures
+from ups.reports.field_figures import space_time, spectra
+from ups.reports.figures import accuracy_against_cost, error_against_time, training_curves
+from ups.reports.headline import leader
+from ups.reports.ladder_table import LadderTable
+from ups.reports.palette import Style, rung_styles
+from ups.reports.run_folder import RunFolder
+from ups.reports.wording import in_brackets, metric_name
+
+MOST_FIELDS = 3  # images of more fields than this would fill the page
+WATCHED = (
+    " Blue and orange: the averaged weights on fixed training and held-out windows of the last phase's length; "
+    "held-out rising while training falls is overfitting."
+)
+KEPT = " Dashed: the update whose weights are kept."
+
+
+class Plate(NamedTuple):
+    """A drawn figure: the section it belongs to, the stem of its file, its title and caption, and its SVG."""
+
+    section: str
+    stem: str
+    title: str
+    caption: str
+    svg: str
+
+
+def make_plates(run: RunFolder, tables: Sequence[LadderTable], folder: Path) -> list[Plate]:
+    """Draw every figure that the run has data for, write each as PNG into `folder`, and return all of them."""
+    folder.mkdir(exist_ok=True)
+    styles = rung_styles(run.rungs)
+    plates = []
+    with look():
+        for section, stem, title, caption, figure in _figures(run, tables, styles):
+            to_png(figure, folder / f"{stem}.png")
+            plates.append(Plate(section, stem, title, caption, to_svg(figure, f"{title}. {caption}")))
+    return plates
+
+
+def _figures(
+    run: RunFolder, tables: Sequence[LadderTable], styles: dict[str, Style]
+) -> Iterator[tuple[str, str, str, str, Figure]]:
+    for table in tables:
+        yield from _error_figure(run, table, styles)
+    if run.ensembles:
+        yield from ensemble_figures(run, tables[0], styles)
+    if run.examples and run.examples["truth"].ndim == 4:
+        yield from _field_figures(run, tables[0], styles)
+    for table in tables[:1]:
+        yield from _cost_figure(table, styles)
+    logged = {key for log in run.logs.values() for row in log for key in row}
+    if "loss" in logged:
+        yield (
+            "training",
+            "training",
+            "Training of each stage",
+            "Above: the loss as a fraction of the loss of a trivial predictor (dotted line at 1, which a stage "
+            "that learns nothing keeps); gray is every logged update, dark the running median. Below, where it was "
+            "measured: the score on the validation split that picks the weights. Lower is better in both."
+            + (WATCHED if "held_out" in logged else "")
+            + (KEPT if "validation" in logged else ""),
+            training_curves(run.logs),
+        )
+
+
+def _error_figure(
+    run: RunFolder, table: LadderTable, styles: dict[str, Style]
+) -> Iterator[tuple[str, str, str, str, Figure]]:
+    question = table.question
+    metric = question.metric if run.measured[question.name, question.metric] else "nrmse"
+    first = leader(table)
+    unseen = {
+        row.rung.name for row in table.of_kind("ceiling") if first and row.error.mean < first.error.mean / 100
+    }
+    curves = {name: curve for name, curve in run.curves(question.name, metric).items() if name not in unseen}
+    if any(len(curve.time) > 1 for curve in curves.values()):
+        floor = float(run.record.get("data", {}).get("truth_floor") or 0.0)
+        ours = [row.rung.name for row in table.of_kind("ours")]
+        yield (
+            "error",
+            f"error_{question.name}",
+            f"Error against time, protocol {question.name}",
+            f"Mean {metric_name(metric)} of each frame over the test trajectories; the band around ours is "
+            "its 95 % interval. A line that rises steadily accumulates error; on the logarithmic axis, parallel lines "
+            "differ by a constant factor.",
+            error_against_time(curves, styles, ours, metric_name(metric), in_brackets(run.axis.time), floor),
+        )
+
+
+def _field_figures(
+    run: RunFolder, table: LadderTable, styles: dict[str, Style]
+) -> Iterator[tuple[str, str, str, str, Figure]]:
+    examples, axis = run.examples, run.axis
+    first = leader(table)
+    wanted = [table.best("peer") or table.best("solver"), first.rung.name if first else None]
+    shown = [name for name in dict.fromkeys(filter(None, wanted)) if f"forecast/{name}" in examples]
+    num_fields = examples["truth"].shape[2]
+    has_members = any(row.rung.num_members > 1 for row in table.rows if row.rung.name in shown)
+    for field in range(min(num_fields, MOST_FIELDS)):
+        labels = (
+            f"{axis.name(field)}{in_brackets(axis.unit(field))}",
+            f"x{in_brackets(axis.space)}",
+            f"t{in_brackets(axis.time)}",
+        )
+        if len(examples["time"]) > 1:
+            yield (
+                "fields",
+                f"space_time_{field}",
+                f"Truth, forecast and error of {axis.name(field)} in space and time",
+                "A good, the median and the worst test trajectory"
+                + (f", forecast by {' and by '.join(shown)}. " if shown else ". ")
+                + ("Of an ensemble its mean is shown. " if has_members else "")
+                + "Time runs upwards. Each row has one color scale for all values and one, centered on zero, for all "
+                "errors, so that errors of a row can be compared by eye; white is exact. In brackets: the relative L2 "
+                "error of what is shown.",
+                space_time(examples, shown, field, labels),
+            )
+    if "spectrum/truth" in examples:
+        for field in range(min(num_fields, MOST_FIELDS)):
+            square = f"({axis.unit(field)})²" if axis.unit(field) not in ("", "1") else ""
+            labels = (
+                f"energy of {axis.name(field)}{in_brackets(square)}",
+                "k (cycles per domain)",
+                f" {axis.time}" if axis.time else "",
+            )
+            yield (
+                "spectra",
+                f"spectra_{field}",
+                f"Energy spectra of {axis.name(field)}",
+                "Energy per wavenumber at several times; the broad gray line is the truth. A rung that falls "
+                "below it at high k smooths the solution, one that rises above it adds grid-scale noise."
+                + (" Of an ensemble: the mean energy of its members." if run.ensembles else ""),
+                spectra(examples, styles, field, labels),
+            )
+
+
+def _cost_figure(table: LadderTable, styles: dict[str, Style]) -> Iterator[tuple[str, str, str, str, Figure]]:
+    points = {
+        row.rung.name: (
+            row.cost["ms_per_frame"],
+            row.error.mean,
+            max(row.error.low, row.error.mean / 100),
+            row.error.high,
+        )
+        for row in table.of_kind("trivial", "solver", "peer", "ours", "", "ceiling")
+        if row.cost.get("ms_per_frame", 0.0) > 0 and 0 < row.error.mean < np.inf
+    }
+    ceilings = {row.rung.name for row in table.of_kind("ceiling")}
+    if points.keys() - ceilings:
+        yield (
+            "cost",
+            "accuracy_cost",
+            f"Accuracy against cost, protocol {table.question.name}",
+            "Each mark is one rung: lower is more accurate, further left is faster; the bar is the 95 % "
+            "interval of the error. The dotted steps join the rungs that no other rung beats in both"
+            + (", the ceiling left out." if points.keys() & ceilings else "."),
+            accuracy_against_cost(points, styles, metric_name(table.question.metric), ceilings),
+        )

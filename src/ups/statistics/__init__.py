@@ -1,0 +1,1 @@
+"""Intervals by the bootstrap, quantiles, calibration: the only place that says how sure a number is."""

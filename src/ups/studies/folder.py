@@ -1,0 +1,139 @@
+"""A study read back from its folder: study.json, and run.json and rows.parquet of every cell, or why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ups.config import validate
+from ups.evaluation.rows import query, trajectory_scores
+from ups.reports.run_folder import read_run
+from ups.studies.confounds import Record
+from ups.studies.study import BASE, Cell, Design, PrimaryMetric, failure, read_definition
+from ups.types import UserError
+
+
+@dataclass(frozen=True)
+class VariantRuns:
+    """The finished runs of one variant, in the order of their seeds, and what failed; the base is a variant too."""
+
+    name: str
+    assignments: tuple[str, ...]
+    seeds: tuple[int, ...]
+    folders: tuple[Path, ...]
+    records: tuple[Record, ...]
+    metric: PrimaryMetric
+    failures: dict[int, str]
+    """Why the runs of the other seeds failed."""
+
+    def only(self, seeds: Collection[int]) -> VariantRuns:
+        """Return the runs of these seeds."""
+        chosen = [place for place, seed in enumerate(self.seeds) if seed in seeds]
+        return replace(
+            self,
+            seeds=tuple(self.seeds[place] for place in chosen),
+            folders=tuple(self.folders[place] for place in chosen),
+            records=tuple(self.records[place] for place in chosen),
+        )
+
+    @property
+    def rows(self) -> list[Path]:
+        """The files of rows."""
+        return [folder / "rows.parquet" for folder in self.folders]
+
+    @cached_property
+    def scores(self) -> Float[np.ndarray, "seed trajectory"]:
+        """The primary metric of every run on every test trajectory; of shape [0, 0] without runs.
+
+        Raises:
+            UserError: a run has no such rows, or was tested on another number of trajectories than the others.
+        """
+        if not self.folders:
+            return np.empty((0, 0))
+        wanted = self.metric
+        each = [trajectory_scores(path, wanted.protocol, wanted.metric) for path in self.rows]
+        missing = [path for path, scores in zip(self.rows, each, strict=True) if wanted.stepper not in scores]
+        if missing:
+            raise UserError(
+                f"{missing[0]}: no rows of {wanted.protocol} / {wanted.stepper} / {wanted.metric}; delete the folder "
+                "to run this cell again"
+            )
+        values = [scores[wanted.stepper][0] for scores in each]
+        if len({len(value) for value in values}) > 1:
+            raise UserError(f"{self.folders[0]}: its seeds were tested on different numbers of trajectories")
+        return np.stack(values)
+
+    @cached_property
+    def costs(self) -> dict[str, float]:
+        """What the stepper costs, the mean over seeds: the metrics of protocol "cost", and the number of updates."""
+        if not self.folders:
+            return {}
+        found = query(
+            self.rows,
+            "select metric, avg(value) as value from rows where protocol = 'cost' and stepper = ? group by metric",
+            [self.metric.stepper],
+        )
+        costs = dict(zip(found["metric"].tolist(), found["value"].tolist(), strict=True))
+        stages = [record.get("stages", {}).get(self.metric.stepper, {}) for record in self.records]
+        if all("updates" in stage for stage in stages):
+            costs["updates"] = float(np.mean([stage["updates"] for stage in stages]))
+        return costs
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """The evidence of one study; the first of `variants` is the base."""
+
+    path: Path
+    design: Design
+    base_settings: dict[str, Any]
+    variants: tuple[VariantRuns, ...]
+
+    @property
+    def base(self) -> VariantRuns:
+        """The runs that the variants are compared with."""
+        return self.variants[0]
+
+    def paired(self, runs: VariantRuns) -> tuple[VariantRuns, VariantRuns]:
+        """Return a variant and the base on the seeds with which both finished."""
+        return runs.only(self.base.seeds), self.base.only(runs.seeds)
+
+
+def read_study(folder: Path) -> StudyFolder:
+    """Open the folder of a study whose cells have all ended, finished or failed.
+
+    Raises:
+        UserError: it is not the folder of a study, a cell has not ended, or all runs of the base failed.
+    """
+    definition = read_definition(folder)
+    base_settings = definition.pop(BASE)
+    design = validate(Design, definition)
+    variants = []
+    for name, assignments in design.assignments.items():
+        homes = {seed: folder / Cell(name, seed).name for seed in design.seeds}
+        failures = {seed: reason for seed, home in homes.items() if (reason := failure(home))}
+        finished = {seed: home for seed, home in homes.items() if seed not in failures}
+        records = tuple(_finished(home) for home in finished.values())
+        runs = (tuple(finished), tuple(finished.values()), records, design.metric, failures)
+        variants.append(VariantRuns(name, assignments, *runs))
+    if not variants[0].seeds:
+        reason = next(iter(variants[0].failures.values()))
+        raise UserError(
+            f"{folder}: no run of the base finished, so there is nothing to compare with: {reason}"
+        )
+    return StudyFolder(folder, design, base_settings, tuple(variants))
+
+
+def _finished(folder: Path) -> Record:
+    record = read_run(folder).record
+    if "finished" not in record:
+        raise UserError(
+            f"{folder}: the run is not finished; `ups study` with the same definition finishes it"
+        )
+    return record

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from ups.reports.drawing import look
+from ups.reports.field_figures import relative_l2, space_time, spectra
+from ups.reports.palette import rung_styles
+from ups.reports.run_folder import Rung, read_run
+
+
+@pytest.fixture(scope="module")
+def examples(run_dir):
+    return read_run(run_dir).examples
+
+
+def test_images_hold_truth_forecasts_and_errors_on_common_scales(examples):
+    with look():
+        figure = space_time(examples, ["FNO (tuned)", "operator"], 0, ("u (m/s)", "x (m)", "t (s)"))
+    images = [axes.images[0] for axes in figure.axes if axes.images and axes.get_label() != "<colorbar>"]
+    assert len(images) == 15
+    for line in range(3):
+        truth, peer, peer_error, ours, our_error = images[5 * line : 5 * line + 5]
+        expected = examples["truth"][line, :, 0]
+        forecast = examples["forecast/operator"][line, :, 0]
+        np.testing.assert_allclose(truth.get_array(), expected)
+        np.testing.assert_allclose(our_error.get_array(), forecast - expected)
+        assert truth.get_clim() == peer.get_clim() == ours.get_clim() == (expected.min(), expected.max())
+        assert peer_error.get_clim() == our_error.get_clim()
+        assert our_error.get_clim()[0] == -our_error.get_clim()[1]
+    labels = {axes.get_ylabel() for axes in figure.axes} | {axes.get_xlabel() for axes in figure.axes}
+    assert {"u (m/s)", "error", "x (m)", "t (s)"} <= labels
+
+
+def test_a_forecast_that_blew_up_is_called_so_and_spoils_no_scale(examples):
+    broken = dict(examples)
+    broken["forecast/FNO"] = examples["forecast/FNO"].copy()
+    broken["forecast/FNO"][2, 5:] = np.nan
+    figure = space_time(broken, ["FNO", "operator"], 0, ("u", "x", "t"))
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles.count("error (blown up)") == 1
+    images = [axes.images[0] for axes in figure.axes if axes.images]
+    assert all(np.isfinite(image.get_clim()).all() for image in images)
+
+
+def test_relative_l2_of_zero_is_one():
+    truth = np.random.default_rng(0).normal(size=(4, 8))
+    assert relative_l2(np.zeros_like(truth), truth) == pytest.approx(1.0)
+    assert relative_l2(1.1 * truth, truth) == pytest.approx(0.1)
+
+
+def test_spectra_leave_out_the_mean_and_draw_each_rung_that_has_one(examples):
+    styles = rung_styles([Rung("operator", "ours"), Rung("absent", "peer")])
+    figure = spectra(examples, styles, 0, ("energy", "k", " s"))
+    assert len(figure.axes) == len(examples["spectrum_time"])
+    truth, ours = figure.axes[1].lines
+    np.testing.assert_allclose(truth.get_ydata(), examples["spectrum/truth"][1, 0, 1:])
+    np.testing.assert_allclose(ours.get_ydata(), examples["spectrum/operator"][1, 0, 1:])
+    assert truth.get_xdata()[0] == 1

@@ -1,0 +1,113 @@
+import json
+
+import numpy as np
+import pytest
+
+import toy_study
+from tiny_images import weightings
+from tiny_study import rates
+from ups.config import override
+from ups.evaluation.ladder import measure
+from ups.evaluation.rows import query
+from ups.images import bench as image_bench
+from ups.runs import pipeline
+from ups.studies.run import study
+from ups.training.fit import DivergenceError
+from ups.types import UserError
+
+VALUES = (
+    "select * from rows where protocol != 'cost' order by protocol, stepper, metric, trajectory, field, time"
+)
+
+
+def numbers(folder):
+    return {path.parent.name: query(path, VALUES)["value"] for path in sorted(folder.glob("*/rows.parquet"))}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def plain_runs():
+    """The report of a single run is drawn elsewhere, and takes longer than the run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "write_report", lambda folder: None)
+        patch.setattr(image_bench, "write_image_report", lambda folder: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(plain_runs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("studies") / "rates"
+    study(rates(), folder)
+    return folder
+
+
+def test_training_beats_standing_still_and_the_page_says_so(finished):
+    assert "- still: worse by " in (finished / "report.md").read_text()
+    assert (finished / "report.html").exists()
+    record = json.loads((finished / "still-seed2" / "run.json").read_text())
+    assert record["settings"]["training"]["learning_rate"] == 1e-9
+    assert record["seed"] == 2
+
+
+def test_a_study_stopped_between_training_and_evaluation_ends_with_the_same_bits(
+    finished, tmp_path, monkeypatch
+):
+    measured = []
+
+    def stop_at_the_third(rungs, reconstruct, test, rows, progress):
+        measured.append(rows.run_dir.name)
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        return measure(rungs, reconstruct, test, rows, progress)
+
+    monkeypatch.setattr(pipeline, "measure", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        study(rates(), tmp_path)
+    assert not (tmp_path / "report.html").exists()
+    study(rates(), tmp_path)
+    assert measured[2:] == ["base-seed1", "base-seed1", "still-seed1", "base-seed2", "still-seed2"]
+    whole, again = numbers(finished), numbers(tmp_path)
+    assert whole.keys() == again.keys()
+    assert all(np.array_equal(whole[name], again[name]) for name in whole)
+
+
+def test_a_finished_study_runs_nothing_and_writes_its_report_again(finished, monkeypatch):
+    (finished / "report.html").unlink()
+    monkeypatch.setattr("ups.studies.run.run", lambda settings, folder: pytest.fail("a cell ran again"))
+    study(rates(), finished)
+    assert (finished / "report.html").exists()
+
+
+def test_a_study_goes_on_after_a_divergence_and_a_rerun_mends_it(tmp_path, monkeypatch, capsys):
+    def diverge(settings, folder):
+        if folder.name == "planted-seed2":
+            raise DivergenceError("stage 'operator' stopped at update 7 of 20")
+        toy_study.run(settings, folder)
+
+    monkeypatch.setattr("ups.studies.run.run", diverge)
+    study(toy_study.study(), tmp_path)
+    assert "planted-seed2 failed: stage 'operator' stopped at update 7" in capsys.readouterr().err
+    text = (tmp_path / "report.md").read_text()
+    assert "- planted: not enough seeds: 2 of at least 3; planted failed with seed 2" in text
+    monkeypatch.setattr("ups.studies.run.run", toy_study.run)
+    study(toy_study.study(), tmp_path)
+    assert "- planted: better by" in (tmp_path / "report.md").read_text()
+
+
+def test_another_definition_in_the_same_folder_is_refused(finished):
+    with pytest.raises(UserError, match=r"base\.training\.updates: 20 -> 21"):
+        study(override(rates(), ["base.training.updates=21"]), finished)
+
+
+def test_a_study_of_image_runs_tells_the_objective_from_the_network(pictures, tmp_path):
+    definition = weightings(pictures)
+    short = ["base.training.updates=4", "base.milestones.num_samples=0", "base.milestones.num_vectors=0"]
+    short += ["base.sweep.samplers=[ddim]", "base.sweep.steps=[5]", "base.sweep.weights=[ema]"]
+    study(override(definition, short), tmp_path)
+    page, text = ((tmp_path / name).read_text() for name in ("report.html", "report.md"))
+    for written in (page, text):
+        assert "Checkpoint and probe objective" in written
+        assert "0.913 for " in written
+        assert "The loss alone makes" in written
+        assert "anchor: noise" in written
+        assert "0.824 for " in written
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"effects", "loss_levels", "samples"}
