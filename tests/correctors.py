@@ -2,6 +2,7 @@
 
 import torch
 
+from lines import on_line
 from ups.models.autoencoder import IdentityPatches
 from ups.models.corrector import CorrectorSettings
 from ups.models.emulator import Emulator
@@ -10,9 +11,9 @@ from ups.models.operator import SpectralFlux
 from ups.models.residual import ResidualSpectrum
 from ups.models.residual_nets import SpectralLocal
 from ups.streams import stream
-from ups.types import Fields, Trajectory
+from ups.types import Trajectory
 
-FIELDS = Fields(("u",), ("m/s",), (1.0,), 0.05, params=("nu",))
+FIELDS = on_line(("u",), ("m/s",), 1.0, 0.05, params=("nu",), cells=32)
 NUM_CELLS = 32
 NETWORK = SpectralLocal(width=8, num_blocks=2, modes=8, kernel_size=3)
 

@@ -1,8 +1,9 @@
 import torch
 
-from ups.types import Fields, Trajectory
+from lines import on_line
+from ups.types import Trajectory
 
-FIELDS = Fields(names=("u",), units=("1",), extent=(1.0,), dt=0.1)
+FIELDS = on_line(names=("u",), units=("1",), extent=1.0, dt=0.1, cells=3)
 
 
 def test_window_and_select_cut_the_right_axes():

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import torch
 
+from lines import on_line
 from ups import record
 from ups.evaluation.ladder import Rung, measure
 from ups.evaluation.rows import RowStore
 from ups.models.peers import Persistence
 from ups.streams import stream
-from ups.types import Fields, Trajectory
+from ups.types import Trajectory
 
-FIELDS = Fields(names=("u",), units=("m/s",), extent=(2.0,), dt=0.5, params=("nu",))
+FIELDS = on_line(names=("u",), units=("m/s",), extent=2.0, dt=0.5, params=("nu",), cells=16)
 NUM_MEMBERS = 6
 
 

@@ -1,9 +1,11 @@
-"""The nouns of the house: Fields, Trajectory, Row, and the Stepper that everything else stands on."""
+"""The nouns of the house: Grid, Fields, Trajectory, Row, and the Stepper that everything else stands on."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -19,43 +21,208 @@ class UserError(Exception):
 
 
 @dataclass(frozen=True)
+class Boundary:
+    """What holds at one end of an axis.
+
+    - `periodic`: the axis repeats; then both ends are.
+    - `wall`: nothing crosses. Scalars and the velocity along the wall continue evenly, the velocity into it oddly
+      (a free-slip wall, no flux).
+    - `open`: waves leave; the last value continues.
+    - `dirichlet`: the field has `value` there, in its own unit.
+    - `neumann`: the field's derivative along the axis is `value` there, in units of field over length.
+    """
+
+    kind: Literal["periodic", "wall", "open", "dirichlet", "neumann"]
+    value: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.kind}({self.value:g})" if self.kind in ("dirichlet", "neumann") else self.kind
+
+
+PERIODIC, WALL, OPEN = Boundary("periodic"), Boundary("wall"), Boundary("open")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One direction of space: `cells` equal cells from `origin` to `origin + extent`; values belong to their centres.
+
+    Raises:
+        ValueError: one end alone is periodic, or there is no cell or no length.
+    """
+
+    name: str
+    cells: int
+    extent: float
+    origin: float = 0.0
+    low: Boundary = PERIODIC
+    high: Boundary = PERIODIC
+    unit: str = "1"
+
+    def __post_init__(self) -> None:
+        if (self.low == PERIODIC) != (self.high == PERIODIC):
+            raise ValueError(f"axis {self.name}: periodic at one end is periodic at both")
+        if self.cells < 1 or not 0 < self.extent < math.inf or not math.isfinite(self.origin):
+            raise ValueError(
+                f"axis {self.name}: {self.cells} cells from {self.origin:g} over {self.extent:g}"
+            )
+
+    @property
+    def spacing(self) -> float:
+        """The width of a cell."""
+        return self.extent / self.cells
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether the axis repeats."""
+        return self.low == PERIODIC
+
+    def centres(self) -> Float[Tensor, " cell"]:
+        """Return the coordinates of the centres of the cells, in float64."""
+        return self.origin + (torch.arange(self.cells, dtype=torch.float64) + 0.5) * self.spacing
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The axes of space, in the order in which they stand in a tensor."""
+
+    axes: tuple[Axis, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Cells along each axis."""
+        return tuple(axis.cells for axis in self.axes)
+
+    @property
+    def extent(self) -> tuple[float, ...]:
+        """Length of each axis."""
+        return tuple(axis.extent for axis in self.axes)
+
+    @property
+    def origin(self) -> tuple[float, ...]:
+        """Left end of each axis."""
+        return tuple(axis.origin for axis in self.axes)
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Width of a cell along each axis."""
+        return tuple(axis.spacing for axis in self.axes)
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether every axis repeats."""
+        return all(axis.is_periodic for axis in self.axes)
+
+    def resized(self, *cells: int) -> Grid:
+        """Return the same domain with other numbers of cells."""
+        return Grid(tuple(replace(axis, cells=n) for axis, n in zip(self.axes, cells, strict=True)))
+
+    def __str__(self) -> str:
+        return " x ".join(map(str, self.shape))
+
+    def __len__(self) -> int:
+        return len(self.axes)
+
+
+def line(cells: int, extent: float = 1.0, origin: float = 0.0, *, name: str = "x", unit: str = "1") -> Grid:
+    """Return a periodic line."""
+    return Grid((Axis(name, cells, extent, origin, unit=unit),))
+
+
+def describe_boundaries(grid: Grid) -> str:
+    """Return what holds at the ends of a grid: "a periodic line", "x periodic, y wall to open"."""
+    if grid.is_periodic:
+        return f"a periodic {('line', 'plane', 'box')[len(grid) - 1]}"
+    sides = (
+        f"{axis.name} {axis.low}" + ("" if axis.low == axis.high else f" to {axis.high}")
+        for axis in grid.axes
+    )
+    return ", ".join(sides)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One physical quantity. `conserved`: its integral over the domain is constant in time.
+
+    `vector` and `axis` tie the components of a vector, ("velocity", "x"): flips, rotations, walls and normalization
+    act on all of them together. A scalar has neither.
+    """
+
+    name: str
+    unit: str = "1"
+    conserved: bool = False
+    positive: bool = False
+    vector: str = ""
+    axis: str = ""
+
+
+@dataclass(frozen=True)
 class Fields:
     """What the numbers of a trajectory mean; it travels with the data and is never guessed from names.
 
-    `extent` is the length of the domain along each axis, `origin` its left edge; the grid is the centres of
-    equal cells. `dt` is the physical time between two frames. `conserved` names the fields whose integral over
-    the domain is constant in time.
+    `each` is the quantities in the order of the field axis, `grid` where they live, `dt` the physical time between
+    two frames. `params`, `constants` and `actions` name the columns of those tensors of a trajectory.
     """
 
-    names: tuple[str, ...]
-    units: tuple[str, ...]
-    extent: tuple[float, ...]
+    each: tuple[Field, ...]
+    grid: Grid
     dt: float
-    boundary: str = "periodic"
     params: tuple[str, ...] = ()
-    origin: tuple[float, ...] = (0.0,)
-    conserved: tuple[str, ...] = ()
+    constants: tuple[Field, ...] = ()
+    actions: tuple[str, ...] = ()
+    time_unit: str = "1"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the fields."""
+        return tuple(field.name for field in self.each)
+
+    @property
+    def conserved(self) -> tuple[str, ...]:
+        """The names of the fields whose integral over the domain is constant."""
+        return tuple(field.name for field in self.each if field.conserved)
+
+    def __len__(self) -> int:
+        return len(self.each)
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A batch of trajectories on one grid, with the parameters of their equation."""
+    """A batch of trajectories on one grid, with the parameters of their equation.
 
-    values: Float[Tensor, "batch time field *space"]
+    `constants` are fields that do not change (masks, coefficients, forcing): conditioning, never targets. `actions`
+    act from each frame to the next.
+
+    Raises:
+        ValueError: the shapes are not those that the fields state.
+    """
+
+    values: Float[Tensor, "batch time field *grid"]
     params: Float[Tensor, "batch param"]
     fields: Fields
+    constants: Float[Tensor, "batch constant *grid"] | None = None
+    actions: Float[Tensor, "batch time action"] | None = None
+
+    def __post_init__(self) -> None:
+        stated = (len(self.fields), *self.fields.grid.shape)
+        if tuple(self.values.shape[2:]) != stated:
+            raise ValueError(f"values of shape {tuple(self.values.shape)} for fields and cells {stated}")
 
     def to(self, device: torch.device | str) -> Trajectory:
         """Return the same trajectories on another device."""
-        return replace(self, values=self.values.to(device), params=self.params.to(device))
+        return self._each(lambda tensor: tensor.to(device))
 
     def window(self, start: int, length: int) -> Trajectory:
         """Return frames `start` to `start + length`, without a copy."""
-        return replace(self, values=self.values[:, start : start + length])
+        actions = None if self.actions is None else self.actions[:, start : start + length]
+        return replace(self, values=self.values[:, start : start + length], actions=actions)
 
     def select(self, index: Tensor | slice) -> Trajectory:
         """Return the trajectories that `index` names along the batch axis."""
-        return replace(self, values=self.values[index], params=self.params[index])
+        return self._each(lambda tensor: tensor[index])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Trajectory:
+        parts = {name: getattr(self, name) for name in ("values", "params", "constants", "actions")}
+        return replace(self, **{name: change(part) for name, part in parts.items() if part is not None})
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -75,7 +242,7 @@ class Stepper(Protocol):
         ...
 
     def encode(
-        self, context: Float[Tensor, "batch time field *space"], params: Float[Tensor, "batch param"]
+        self, context: Float[Tensor, "batch time field *grid"], params: Float[Tensor, "batch param"]
     ) -> Any:
         """Return the state at the time of the last frame of the context."""
         ...
@@ -84,7 +251,7 @@ class Stepper(Protocol):
         """Return the state one frame later; a deterministic stepper ignores the generator."""
         ...
 
-    def decode(self, state: Any) -> Float[Tensor, "batch field *space"]:
+    def decode(self, state: Any) -> Float[Tensor, "batch field *grid"]:
         """Return the state's frame in physical units."""
         ...
 

@@ -1,11 +1,12 @@
 import pytest
 import torch
 
+from lines import on_line
 from ups.data.climatology import Climatology
 from ups.streams import stream
-from ups.types import Fields, Stepper, Trajectory
+from ups.types import Stepper, Trajectory
 
-FIELDS = Fields(("u",), ("1",), (1.0,), 100.0, params=("nu",))
+FIELDS = on_line(("u",), ("1",), 1.0, 100.0, params=("nu",), cells=4)
 
 
 def training():

@@ -1,8 +1,9 @@
 import h5py
 import numpy as np
 import pytest
-from data_files import burgers, is_one_line_about, values, write
+from data_files import burgers, values, write
 
+from messages import is_one_line_about
 from ups.data import layout as layout_module
 from ups.data.layout import opened, read_layout
 from ups.types import UserError

@@ -12,18 +12,19 @@ from data_files import (
     STRIDED,
     STRIDED_OTHER_NU,
     burgers,
-    is_one_line_about,
     needs_real,
     trajectory,
     write,
 )
 from data_files import values as random_values
 
+from lines import on_line
+from messages import is_one_line_about
 from ups.config import override
 from ups.data.pdebench import PDEBench, write_pdebench
 from ups.solvers.equations import Burgers
 from ups.solvers.stepper import Coarse
-from ups.types import Fields, Trajectory, UserError
+from ups.types import OPEN, Trajectory, UserError
 
 
 def save(path, data, **more):
@@ -40,7 +41,17 @@ def test_what_is_written_is_read_again(tmp_path):
 
 
 def test_varying_parameters_and_several_fields_survive_the_round_trip(tmp_path):
-    fields = Fields(("rho", "p"), ("kg", "Pa"), (64.0,), 0.5, "open", ("eta", "speed"), (-1.0,), ("rho",))
+    fields = on_line(
+        ("rho", "p"),
+        ("kg", "Pa"),
+        64.0,
+        0.5,
+        cells=16,
+        boundary=OPEN,
+        params=("eta", "speed"),
+        origin=-1.0,
+        conserved=("rho",),
+    )
     data = Trajectory(torch.from_numpy(random_values(fields=2)), torch.rand(6, 2), fields)
     again = PDEBench(file=save(tmp_path / "a.hdf5", data)).load()
     assert torch.equal(again.values, data.values)
@@ -224,7 +235,7 @@ def test_the_full_files_strided_are_the_strided_file():
     assert torch.equal(full.values, strided.values[:12])
     assert full.fields == strided.fields
     assert strided.fields == replace(
-        FIELDS, extent=(1.0,), dt=0.05, origin=strided.fields.origin, names=("u",), params=("nu",)
+        FIELDS, extent=1.0, dt=0.05, origin=strided.fields.origin, names=("u",), params=("nu",)
     )
 
 

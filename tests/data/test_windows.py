@@ -1,11 +1,12 @@
 import pytest
 import torch
 
+from lines import on_line
 from ups.data.windows import draw_windows
 from ups.streams import stream
-from ups.types import Fields, Trajectory, UserError
+from ups.types import Trajectory, UserError
 
-FIELDS = Fields(("u",), ("1",), (1.0,), 0.1, params=("nu",))
+FIELDS = on_line(("u",), ("1",), 1.0, 0.1, params=("nu",), cells=16)
 
 
 def numbered(num=7, frames=10):

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 
 import torch
 
+from lines import on_line
 from ups.streams import stream
-from ups.types import Fields, Trajectory
+from ups.types import Trajectory
 
-FIELDS = Fields(names=("u",), units=("m/s",), extent=(2.0,), dt=0.5, params=("speed",), conserved=("u",))
+FIELDS = on_line(
+    names=("u",), units=("m/s",), extent=2.0, dt=0.5, params=("speed",), conserved=("u",), cells=16
+)
 
 
 @dataclass(frozen=True)

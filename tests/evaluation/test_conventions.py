@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
+from lines import on_line
 from ups.evaluation import conventions, metrics
 from ups.streams import stream
-from ups.types import Fields
 
 TRUTH = torch.randn(40, 3, 2, 64, generator=stream(0, "truth")) + 1.0
 PREDICTION = TRUTH + 0.1 * torch.randn(40, 3, 2, 64, generator=stream(0, "error"))
-FIELDS = Fields(names=("u", "v"), units=("", ""), extent=(1.0,), dt=0.1)
+FIELDS = on_line(names=("u", "v"), units=("", ""), extent=1.0, dt=0.1)
 
 
 def test_pdebench_formulas_agree_with_numpy():

@@ -5,12 +5,12 @@ import pytest
 import torch
 from known_steppers import FIELDS, Exploding, Noisy, Roll, advected
 
+from lines import on_line
 from ups.evaluation.evaluate import Scored, Skipped, evaluate, forecast, score, score_forecast
 from ups.evaluation.metrics import METRICS, MORE_IS_BETTER
 from ups.evaluation.protocols import FROM_INITIAL, ONE_STEP, PDEBENCH, PROTOCOLS, ranked_by_crps
 from ups.evaluation.uncertainty import UNCERTAINTY, fair_crps
 from ups.streams import stream
-from ups.types import Fields
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_one_infinite_cell_of_one_member_spoils_the_frame():
 
 
 def test_a_metric_that_does_not_apply_to_a_field_has_no_rows_even_where_the_forecast_blew_up():
-    fields = Fields(names=("u", "v"), units=("", ""), extent=(1.0,), dt=1.0, conserved=("v",))
+    fields = on_line(names=("u", "v"), units=("", ""), extent=1.0, dt=1.0, conserved=("v",))
     truth = torch.ones(2, 3, 2, 8)
     rows = score(torch.full_like(truth, torch.nan)[None], truth, fields, np.arange(3.0))
     gap = rows["metric"] == "conservation_gap"

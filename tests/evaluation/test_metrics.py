@@ -5,12 +5,13 @@ import pytest
 import torch
 from known_steppers import FIELDS
 
+from lines import on_line
 from ups.evaluation import metrics
 from ups.evaluation.metrics import METRICS, MORE_IS_BETTER
 from ups.streams import stream
-from ups.types import Fields
+from ups.types import Axis, Field, Fields, Grid
 
-TWO = Fields(names=("u", "v"), units=("", ""), extent=(3.0,), dt=0.25, conserved=("v",))
+TWO = on_line(names=("u", "v"), units=("", ""), extent=3.0, dt=0.25, conserved=("v",))
 
 
 def draw(*shape, name="truth"):
@@ -238,7 +239,7 @@ def test_sums_are_taken_in_double_precision():
 @pytest.mark.parametrize("name", METRICS)
 def test_every_metric_takes_two_space_dimensions(name):
     truth = draw(2, 3, 1, 6, 8)
-    fields = Fields(names=("u",), units=("",), extent=(1.0, 2.0), dt=0.1, conserved=("u",))
+    fields = Fields((Field("u", conserved=True),), Grid((Axis("x", 6, 1.0), Axis("y", 8, 2.0))), 0.1)
     value = METRICS[name](truth[None] + 0.5, truth, fields)
     assert value.shape in ((2, 3, 1), (2, 1))
     if name in ("brmse", "rmse", "max_error", "crmse", "frmse_low"):

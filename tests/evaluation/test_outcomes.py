@@ -1,13 +1,14 @@
 import pytest
 import torch
 
+from lines import on_line
 from ups.evaluation.ladder import Rung
 from ups.evaluation.outcomes import compare_outcomes, outcome, sampling_distance, shares
 from ups.models.peers import Persistence
 from ups.streams import stream
-from ups.types import Fields, Trajectory
+from ups.types import Trajectory
 
-FIELDS = Fields(("u",), ("1",), (1.0,), 100.0, params=("nu",))
+FIELDS = on_line(("u",), ("1",), 1.0, 100.0, params=("nu",), cells=8)
 
 
 class Coin:

@@ -3,8 +3,8 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from data_files import is_one_line_about
 
+from messages import is_one_line_about
 from ups.images.cifar import CifarBatches
 from ups.types import UserError
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data_files import is_one_line_about
 from image_data import REAL, encoded, needs_real, pixels, write_parquet
 from PIL import Image
 
+from messages import is_one_line_about
 from ups.config import override
 from ups.images import image_files
 from ups.images.image_files import FolderImages, ParquetImages

@@ -4,8 +4,8 @@ import sys
 
 import numpy as np
 import pytest
-from data_files import is_one_line_about
 
+from messages import is_one_line_about
 from ups.images.serialized import read_serialized
 from ups.types import UserError
 

@@ -3,14 +3,15 @@ import math
 import pytest
 import torch
 
+from lines import on_line
 from ups.config import validate
 from ups.models.ablation import dead_branches
 from ups.models.autoencoder import Codec, Convolutional, IdentityPatches, Perceiver, smooth_basis
 from ups.models.refined import Refined
 from ups.streams import stream
-from ups.types import Fields, UserError
+from ups.types import UserError
 
-FIELDS = Fields(("u", "v"), ("", ""), (3.0,), 0.1, origin=(-1.0,))
+FIELDS = on_line(("u", "v"), ("", ""), 3.0, 0.1, origin=-1.0)
 NUM_CELLS = 32
 CENTRES = -1 + 3 * (torch.arange(NUM_CELLS) + 0.5) / NUM_CELLS
 KINDS = {

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from lines import on_line
 from ups.models.autoencoder import IdentityPatches
 from ups.models.colored_noise import ColoredNoise
 from ups.models.emulator import Emulator
@@ -9,9 +10,9 @@ from ups.models.normalizer import fit_normalizer
 from ups.models.operator import SpectralFlux
 from ups.models.residual import ResidualSpectrum
 from ups.streams import stream
-from ups.types import Fields, Stepper, Trajectory
+from ups.types import Stepper, Trajectory
 
-FIELDS = Fields(("u", "v"), ("1", "1"), (1.0,), 0.1, params=("nu",))
+FIELDS = on_line(("u", "v"), ("1", "1"), 1.0, 0.1, params=("nu",), cells=16)
 CELLS = 16
 SCALE = torch.tensor([2.0, 5.0])
 

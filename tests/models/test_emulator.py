@@ -2,14 +2,15 @@ import pytest
 import torch
 
 import ups
+from lines import on_line
 from ups.models.autoencoder import IdentityPatches, Perceiver
 from ups.models.emulator import Emulator, load, save
 from ups.models.normalizer import fit_normalizer
 from ups.models.operator import SpectralFlux, UTransformer
 from ups.streams import stream
-from ups.types import Fields, Stepper, Trajectory, UserError
+from ups.types import Stepper, Trajectory, UserError
 
-FIELDS = Fields(("u",), ("m/s",), (1.0,), 0.05, params=("nu",), conserved=("u",))
+FIELDS = on_line(("u",), ("m/s",), 1.0, 0.05, params=("nu",), conserved=("u",), cells=32)
 PERCEIVER = Perceiver(num_tokens=4, dim=5, hidden_dim=16, num_heads=2, depth=1)
 STACKS = {
     "flux": (IdentityPatches(), SpectralFlux(width=8, num_blocks=2, modes=8)),

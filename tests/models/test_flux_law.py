@@ -1,16 +1,17 @@
 import pytest
 import torch
 
+from lines import on_line
 from ups.models.autoencoder import IdentityPatches
 from ups.models.flux_law import SLOWEST_DIFFUSION, SPEED_UNIT, VALUE_SCALE, FluxLaw
 from ups.models.operator import Operator
 from ups.models.refined import Refined
 from ups.nets.flux_law import polynomial
 from ups.streams import stream
-from ups.types import Fields, Trajectory, UserError
+from ups.types import Trajectory, UserError
 
-FIELDS = Fields(("u",), ("",), (1.0,), 0.1, params=("nu",), conserved=("u",))
-BARE = Fields(("u",), ("",), (1.0,), 0.1, conserved=("u",))
+FIELDS = on_line(("u",), ("",), 1.0, 0.1, params=("nu",), conserved=("u",))
+BARE = on_line(("u",), ("",), 1.0, 0.1, conserved=("u",))
 
 
 def build(fields=FIELDS, seed=0):
@@ -141,7 +142,7 @@ def test_other_codecs_and_other_data_are_refused_in_one_line():
     cells = IdentityPatches().build(FIELDS, 32, stream(0, "codec"))
     with pytest.raises(UserError, match="set codec"):
         FluxLaw().build(cells, FIELDS, stream(0, "operator"))
-    two = Fields(("u", "v"), ("", ""), (1.0,), 0.1, conserved=("u",))
+    two = on_line(("u", "v"), ("", ""), 1.0, 0.1, conserved=("u",))
     codec = Refined().build(two, 32, stream(0, "codec"))
     with pytest.raises(UserError, match="one conserved field"):
         FluxLaw().build(codec, two, stream(0, "operator"))

@@ -1,10 +1,10 @@
 import torch
 
+from lines import on_line
 from ups.models.grid import Grid
 from ups.streams import stream
-from ups.types import Fields
 
-FIELDS = Fields(("u",), ("",), (3.0,), 0.1, origin=(-1.0,))
+FIELDS = on_line(("u",), ("",), 3.0, 0.1, origin=-1.0)
 
 
 def test_phases_of_the_centres_are_those_of_their_points():

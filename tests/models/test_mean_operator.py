@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lines import on_line
 from ups.data.windows import draw_windows
 from ups.models.autoencoder import Convolutional, IdentityPatches
 from ups.models.checkpoint import save
@@ -18,9 +19,9 @@ from ups.streams import stream
 from ups.training.corrector_stages import Correct, judge
 from ups.training.residuals import residual_spectrum, residuals
 from ups.training.stages import gradient_reach
-from ups.types import Fields, Trajectory, UserError
+from ups.types import Trajectory, UserError
 
-FIELDS = Fields(("u",), ("1",), (1.0,), 100.0, params=("nu",))
+FIELDS = on_line(("u",), ("1",), 1.0, 100.0, params=("nu",), cells=8)
 NUM_CELLS = 8
 NETWORK = SpectralLocal(width=16, num_blocks=1, modes=2, kernel_size=3)
 

@@ -3,13 +3,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lines import on_line
 from ups.models.misfits import misfits
 from ups.models.normalizer import fit_normalizer
 from ups.models.peers import TunedFNO
 from ups.streams import stream
-from ups.types import Fields, Trajectory
+from ups.types import Trajectory
 
-FIELDS = Fields(("u",), ("1",), (1.0,), dt=0.05, params=("nu",), conserved=("u",))
+FIELDS = on_line(("u",), ("1",), 1.0, dt=0.05, params=("nu",), conserved=("u",), cells=128)
 
 
 def data(nu=(0.001, 0.01), num_cells=32, **changes):
@@ -35,7 +36,7 @@ def test_the_training_data_fit(model):
         (data(num_cells=33), "the grid has 33 cells, trained on 32"),
         (data(dt=0.01), "dt is 0.01, trained on 0.05 (stride_time=5 fits)"),
         (data(dt=0.1), "dt is 0.1, trained on 0.05"),
-        (data(extent=(2.0,)), "the domain is 2 long, trained on 1"),
+        (data(extent=2.0), "the domain is 2 long, trained on 1"),
         (data(nu=(0.02,)), "nu is 0.02, trained on 0.001 to 0.01"),
         (data(nu=(0.0001, 0.005)), "nu is 0.0001 to 0.005, trained on 0.001 to 0.01"),
         (data(names=("v",)), "the fields are v, trained on u"),

@@ -2,11 +2,14 @@ import math
 
 import torch
 
+from lines import on_line
 from ups.models.normalizer import Normalizer, fit_normalizer
 from ups.streams import stream
-from ups.types import Fields, Trajectory
+from ups.types import Trajectory
 
-FIELDS = Fields(("rho", "u"), ("kg/m^3", "m/s"), (1.0,), 0.1, params=("nu", "speed", "shift", "constant"))
+FIELDS = on_line(
+    ("rho", "u"), ("kg/m^3", "m/s"), 1.0, 0.1, params=("nu", "speed", "shift", "constant"), cells=16
+)
 
 
 def trajectory(num=64):

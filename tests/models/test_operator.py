@@ -2,14 +2,15 @@ import pytest
 import torch
 from torch import nn
 
+from lines import on_line
 from ups.config import validate
 from ups.models.ablation import dead_branches
 from ups.models.autoencoder import IdentityPatches, Perceiver
 from ups.models.operator import Operator, SpectralFlux, SpectralRate, Transformer, UTransformer
 from ups.streams import stream
-from ups.types import Fields, Trajectory, UserError
+from ups.types import WALL, Trajectory, UserError
 
-FIELDS = Fields(("u", "v"), ("", ""), (1.0,), 0.1, params=("nu", "speed"), conserved=("u", "v"))
+FIELDS = on_line(("u", "v"), ("", ""), 1.0, 0.1, params=("nu", "speed"), conserved=("u", "v"))
 NUM_CELLS = 32
 CELLS, PATCHES = IdentityPatches(), IdentityPatches(patch_size=4)
 KINDS = {
@@ -120,7 +121,7 @@ def test_a_flux_conserves_the_sum_to_round_off_whatever_the_weights():
 
 
 def test_a_field_that_is_not_conserved_may_grow():
-    fields = Fields(("u", "v"), ("", ""), (1.0,), 0.1, params=("nu", "speed"), conserved=("v",))
+    fields = on_line(("u", "v"), ("", ""), 1.0, 0.1, params=("nu", "speed"), conserved=("v",))
     codec, operator = build("spectral_flux", fields=fields)
     z, dt, params = (tensor.double() for tensor in inputs(codec))
     change = (disturb(operator).double()(z, dt, params) - z).sum(1)
@@ -156,7 +157,7 @@ def test_waves_that_the_data_do_not_have_stay_as_they_are_however_long_the_rollo
 
 
 def test_the_mean_of_a_field_at_rest_may_change():
-    fields = Fields(("u",), ("",), (1.0,), 0.1, params=("nu", "speed"))
+    fields = on_line(("u",), ("",), 1.0, 0.1, params=("nu", "speed"))
     codec, operator = build("spectral_flux", fields=fields)
     operator.start_from(codec, Trajectory(torch.ones(2, 3, 1, NUM_CELLS), torch.zeros(2, 2), fields))
     z, dt, params = inputs(codec)
@@ -166,7 +167,7 @@ def test_the_mean_of_a_field_at_rest_may_change():
 
 
 def test_the_default_flux_network_has_as_many_weights_as_the_measured_one():
-    fields = Fields(("u",), ("",), (1.0,), 0.05, params=("nu",), conserved=("u",))
+    fields = on_line(("u",), ("",), 1.0, 0.05, params=("nu",), conserved=("u",))
     codec = IdentityPatches().build(fields, 256, stream(0, "codec"))
     operator = SpectralFlux().build(codec, fields, stream(0, "init"))
     counts = {"spectral": 0, "condition": 0, "rest": 0}
@@ -199,7 +200,7 @@ def test_what_does_not_fit_together_is_said_in_one_line():
         SpectralRate(modes=2, kernel_size=3).build(perceiver, FIELDS, generator)
     with pytest.raises(UserError, match="at least 16 cells, there are 8"):
         SpectralRate(modes=8).build(patches, FIELDS, generator)
-    walls = Fields(("u",), ("",), (1.0,), 0.1, boundary="wall")
+    walls = on_line(("u",), ("",), 1.0, 0.1, boundary=WALL)
     with pytest.raises(UserError, match=r"periodic domain.*'wall'"):
         SpectralFlux(modes=8).build(CELLS.build(walls, NUM_CELLS, generator), walls, generator)
     with pytest.raises(UserError, match=r"spectral_rate.*'wall'"):

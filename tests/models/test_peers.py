@@ -2,14 +2,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from lines import on_line
 from ups.models.ablation import dead_branches
 from ups.models.checkpoint import save
 from ups.models.normalizer import fit_normalizer
 from ups.models.peers import DilatedResNet, PDEBenchFNO, Persistence, TunedFNO, UNet1d, load_stepper
 from ups.streams import stream
-from ups.types import Fields, Stepper, Trajectory, UserError
+from ups.types import Stepper, Trajectory, UserError
 
-FIELDS = Fields(("u",), ("m/s",), (1.0,), 0.05, params=("nu",), conserved=("u",))
+FIELDS = on_line(("u",), ("m/s",), 1.0, 0.05, params=("nu",), conserved=("u",), cells=32)
 CHANGE = {
     "tuned_fno": TunedFNO(width=8, modes=8),
     "dilated_resnet": DilatedResNet(width=8, num_blocks=2),

@@ -4,15 +4,16 @@ from itertools import pairwise
 import pytest
 import torch
 
+from lines import on_line
 from ups.models.autoencoder import Codec, IdentityPatches
 from ups.models.emulator import Emulator
 from ups.models.flux_law import FluxLaw
 from ups.models.normalizer import Normalizer
 from ups.models.refined import Refined
 from ups.streams import stream
-from ups.types import Fields, UserError
+from ups.types import WALL, UserError
 
-FIELDS = Fields(("u",), ("",), (2.0,), 0.05, origin=(-1.0,), conserved=("u",))
+FIELDS = on_line(("u",), ("",), 2.0, 0.05, origin=-1.0, conserved=("u",))
 
 
 def build(factor=2, num_cells=64, fields=FIELDS, spin_up=10):
@@ -63,7 +64,7 @@ def test_points_between_the_samples_are_read_from_the_finer_state():
 
 
 def test_other_boundaries_are_refused():
-    fields = Fields(("u",), ("",), (1.0,), 0.1, boundary="walls")
+    fields = on_line(("u",), ("",), 1.0, 0.1, boundary=WALL)
     with pytest.raises(UserError, match="periodic"):
         build(fields=fields)
 

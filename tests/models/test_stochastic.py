@@ -4,6 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from lines import on_line
 from ups.evaluation.rollout import rollout
 from ups.models.ablation import dead_branches
 from ups.models.checkpoint import save
@@ -11,9 +12,9 @@ from ups.models.normalizer import fit_normalizer
 from ups.models.peers import UNet1d, load_stepper
 from ups.models.stochastic import StochasticOperator, load_stochastic
 from ups.streams import stream
-from ups.types import Fields, Stepper, Trajectory, UserError
+from ups.types import Stepper, Trajectory, UserError
 
-FIELDS = Fields(("u", "v"), ("m/s", "1"), (1.0,), 0.05, params=("nu",), conserved=("u",))
+FIELDS = on_line(("u", "v"), ("m/s", "1"), 1.0, 0.05, params=("nu",), conserved=("u",), cells=32)
 SETTINGS = StochasticOperator(width=8, num_blocks=2, modes=8, kernel_size=3, noise_channels=3, noise_dim=2)
 
 

@@ -94,7 +94,7 @@ def test_another_seed_gives_other_numbers_and_the_same_seed_the_same(tiny_run, t
 @pytest.mark.slow
 def test_a_run_that_is_killed_five_times_ends_with_the_same_bits(tmp_path):
     """Kills come at random moments of all that a run does: data, training, evaluation, report."""
-    recipe = f"{os.path.dirname(__file__)}/tiny_recipe.py:tiny"
+    recipe = f"{os.path.dirname(os.path.dirname(__file__))}/tiny_recipe.py:tiny"
     settings = ["training.updates=300", "training.checkpoint_every_seconds=0.05"]
     run(override(tiny(), settings), tmp_path / "whole")
     command = [*COMMAND, recipe, *settings, "--out", str(tmp_path / "killed")]

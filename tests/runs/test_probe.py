@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 
+from lines import on_line
 from ups.models.autoencoder import Convolutional
 from ups.models.emulator import Emulator, load
 from ups.models.normalizer import fit_normalizer
@@ -14,7 +15,7 @@ from ups.probes.trace import hutchinson, rademacher
 from ups.streams import stream
 from ups.training.ensemble_stages import CRPSForecast
 from ups.training.stages import Autoencode, Forecast
-from ups.types import Fields, Trajectory, UserError
+from ups.types import Trajectory, UserError
 
 FEW = ["num_vectors=1", "max_lanczos=2"]
 
@@ -45,7 +46,7 @@ def test_operator_and_peers_of_a_run_are_probed_under_their_forecast_loss(tiny_r
 
 
 def test_the_forecast_objective_is_the_loss_of_the_stage_and_scales_with_it(tiny_run):
-    fields = Fields(("u",), ("1",), (1.0,), 0.05, params=("beta",))
+    fields = on_line(("u",), ("1",), 1.0, 0.05, params=("beta",))
     emulator = load(tiny_run)
     values = torch.sin(torch.arange(2 * 3 * 32).reshape(2, 3, 1, 32) / 5.0)
     batch = Trajectory(values, torch.ones(2, len(emulator.fields.params)), fields)
@@ -93,7 +94,7 @@ def test_a_stochastic_stepper_is_asked_for_the_score_that_trained_it(kicked_run)
 
 
 def test_a_codec_is_asked_for_its_reconstruction_and_the_operator_above_it_for_nothing():
-    fields = Fields(("u",), ("1",), (1.0,), 0.05, params=("nu",))
+    fields = on_line(("u",), ("1",), 1.0, 0.05, params=("nu",))
     values = torch.sin(torch.arange(4 * 1 * 32).reshape(4, 1, 1, 32) / 5.0)
     batch = Trajectory(values, torch.ones(4, 1), fields)
     codec = Convolutional(width=8).build(fields, 32, stream(0, "codec"))

@@ -5,16 +5,17 @@ import pytest
 import torch
 from scipy import stats
 
+from lines import on_line
 from ups.solvers.equations import Burgers, Heat
 from ups.solvers.initial import clean
 from ups.solvers.kicks import Kicked, Kicks
 from ups.solvers.solve import solve
 from ups.solvers.stepper import Coarse
 from ups.streams import stream
-from ups.types import Fields, Stepper
+from ups.types import Stepper
 
 NUM = 3000
-FIELDS = Fields(names=("u",), units=("1",), extent=(1.0,), dt=0.05, params=("nu",))
+FIELDS = on_line(names=("u",), units=("1",), extent=1.0, dt=0.05, params=("nu",), cells=64)
 PARAMS = torch.tensor([[0.01], [0.1]])
 
 
@@ -97,7 +98,7 @@ def test_the_kick_comes_before_the_frame_is_solved():
 
 
 def test_the_mean_changes_by_that_of_the_kick_and_by_nothing_else():
-    fields = replace(FIELDS, extent=(2.0,))
+    fields = replace(FIELDS, extent=2.0)
     stepper = Kicked(Coarse(Burgers, fields, 96, 96), Kicks())
     before = stepper.encode(context(), PARAMS)
     after = stepper.advance(before, stream(7, "kicks"))

@@ -4,14 +4,15 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lines import on_line
 from ups.solvers.equations import Advection, Burgers, FisherKPP, KuramotoSivashinsky
 from ups.solvers.initial import clean, pdebench_like
 from ups.solvers.solve import solve
 from ups.solvers.stepper import Coarse
 from ups.streams import stream
-from ups.types import Fields, Stepper, UserError
+from ups.types import Axis, Grid, Stepper, UserError, line
 
-FIELDS = Fields(names=("u",), units=("1",), extent=(1.0,), dt=0.05, params=("rho", "nu"), conserved=("u",))
+FIELDS = on_line(names=("u",), units=("1",), extent=1.0, dt=0.05, params=("rho", "nu"), conserved=("u",))
 PARAMS = torch.tensor([[9.0, 0.01], [9.0, 0.1]])
 
 
@@ -73,7 +74,7 @@ def test_rows_of_a_state_can_be_selected():
 
 def test_other_equations_step_as_well():
     frames = clean(2, 96, 20.0, stream(2, "coarse"))[:, None].float()
-    fields = replace(FIELDS, extent=(20.0,), params=("speed",))
+    fields = replace(FIELDS, grid=line(96, 20.0), params=("speed",))
     moved = Coarse(Advection, fields, 96, 96)
     state = moved.advance(moved.encode(frames, torch.full((2, 1), 20.0 * 24 / 96 / 0.05)))
     torch.testing.assert_close(moved.decode(state), frames[:, 0].roll(24, -1), rtol=0, atol=1e-5)
@@ -87,8 +88,8 @@ def test_data_without_the_parameters_are_refused_by_name():
 
 
 def test_data_in_two_dimensions_are_refused():
-    with pytest.raises(UserError, match="2 dimensions"):
-        Coarse(Burgers, replace(FIELDS, extent=(1.0, 1.0)), 64, 128)
+    with pytest.raises(UserError, match="a periodic plane"):
+        Coarse(Burgers, replace(FIELDS, grid=Grid((Axis("x", 8, 1.0), Axis("y", 6, 1.0)))), 64, 128)
 
 
 def test_strided_data_are_met_better_as_points_than_as_averages():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from lines import on_line
 from ups.models.autoencoder import IdentityPatches
 from ups.models.emulator import Emulator
 from ups.models.normalizer import fit_normalizer
@@ -12,9 +13,9 @@ from ups.models.refined import Refined
 from ups.models.residual import ResidualSpectrum
 from ups.streams import stream
 from ups.training.residuals import residual_spectrum, residuals
-from ups.types import Fields, Trajectory, UserError
+from ups.types import Trajectory, UserError
 
-FIELDS = Fields(("u", "v"), ("1", "1"), (1.0,), 0.1, params=("nu",))
+FIELDS = on_line(("u", "v"), ("1", "1"), 1.0, 0.1, params=("nu",))
 CELLS = 16
 
 
@@ -77,7 +78,7 @@ def test_a_residual_is_the_truth_less_the_forecast_and_what_is_given_is_what_it_
 
 
 def test_a_codec_that_spins_up_compares_states_that_both_did():
-    fields = Fields(("u",), ("1",), (1.0,), 0.1, params=("nu",))
+    fields = on_line(("u",), ("1",), 1.0, 0.1, params=("nu",))
     data = Trajectory(trajectories(4, frames=6).values[:, :, :1], trajectories(4).params, fields)
     model, found = emulator(data, Refined(spin_up=3)), []
     for now in range(2, 5):

@@ -7,11 +7,13 @@ import multiprocessing
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from lines import on_line
 from ups.data.windows import draw_windows
 from ups.streams import stream
 from ups.training import distributed
@@ -21,9 +23,9 @@ from ups.training.stages import Forecast
 from ups.training.state import State
 from ups.training.store import Store
 from ups.training.update import Updater
-from ups.types import Fields, Trajectory
+from ups.types import Trajectory, line
 
-FIELDS = Fields(("u",), ("1",), (1.0,), 0.1, params=("speed",))
+FIELDS = on_line(("u",), ("1",), 1.0, 0.1, params=("speed",), cells=64)
 
 
 def waves(num=64, frames=17, cells=32, shift=0.4, seed=0):
@@ -35,7 +37,9 @@ def waves(num=64, frames=17, cells=32, shift=0.4, seed=0):
     cell = torch.arange(cells) - shift * torch.arange(frames)[:, None]
     angle = 2 * math.pi / cells * cell[..., None] * modes
     values = (amplitude[:, None, None] * torch.sin(angle + phase[:, None, None])).sum(-1)
-    return Trajectory(values[:, :, None].contiguous(), torch.full((num, 1), shift), FIELDS)
+    return Trajectory(
+        values[:, :, None].contiguous(), torch.full((num, 1), shift), replace(FIELDS, grid=line(cells))
+    )
 
 
 class Shift(nn.Module):

@@ -13,7 +13,7 @@ import torch
 from ups.data.layout import read_layout
 from ups.data.splits import initial_hashes
 from ups.progress import Progress
-from ups.types import Fields, Trajectory
+from ups.types import Fields, Trajectory, describe_boundaries
 
 CONSERVATION_TOLERANCE = 2e-2
 TRAJECTORIES_SHOWN = 5
@@ -77,14 +77,15 @@ def inspect(file: Path, progress: Progress = lambda fraction, text: None) -> dic
     """
     layout = read_layout(Path(file))
     fields = layout.fields
-    right = fields.origin[0] + fields.extent[0]
+    (axis,) = fields.grid.axes
+    span = f"[{axis.origin:g}, {axis.origin + axis.extent:g}]"
     summary = {
         "file": f"{file} ({Path(file).stat().st_size / 1e6:.1f} MB)",
         "equation": layout.equation or "not recorded",
         "layout": f"{len(layout.groups)} groups" if layout.groups else ", ".join(layout.datasets),
         "trajectories": str(layout.num_trajectories),
         "frames": f"{layout.num_frames}, dt {fields.dt:g}, {len(layout.times)} times from {layout.times[0]:g}",
-        "cells": f"{layout.num_cells} on [{fields.origin[0]:g}, {right:g}], {fields.boundary}",
+        "cells": f"{axis.cells} on {span}, {describe_boundaries(fields.grid)}",
     }
     for name, column in zip(fields.params, layout.params.T, strict=True):
         distinct = np.unique(column)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
+import pydantic
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from ups.config import Settings, digest
@@ -19,15 +20,15 @@ from ups.solvers import initial, kicks
 from ups.solvers.equations import Burgers, Equation
 from ups.solvers.stepper import Coarse
 from ups.streams import stream
-from ups.types import Fields, Trajectory
+from ups.types import Field, Fields, Trajectory, line
 
 GENERATOR = 1
 """Version of what the settings mean; counted up with every change of the numbers that come out."""
 
 EXTENT = 1.0
 
-Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Width = Annotated[float, Field(gt=0, le=EXTENT / 8)]
+Size = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
+Width = Annotated[float, pydantic.Field(gt=0, le=EXTENT / 8)]
 
 
 class Kicked(Settings):
@@ -91,7 +92,7 @@ class Kicked(Settings):
         return Trajectory(found["values"], found["params"], self._fields())
 
     def _fields(self) -> Fields:
-        return Fields(names=("u",), units=("1",), extent=(EXTENT,), dt=self.dt, params=("nu",))
+        return Fields((Field("u"),), line(self.num_cells, EXTENT), self.dt, params=("nu",))
 
     def _make(self, progress: Progress | None) -> dict[str, Tensor]:
         values = torch.empty(self.num_trajectories, self.num_frames, 1, self.num_cells)

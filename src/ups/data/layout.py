@@ -8,11 +8,12 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import numpy as np
 
-from ups.types import Fields, UserError
+from ups.types import Axis, Boundary, Field, Fields, Grid, UserError
 
 BLOCK_BYTES = 64e6
 
@@ -28,7 +29,7 @@ class Family:
     names: tuple[str, ...] = ("u",)
     units: tuple[str, ...] = ("1",)
     conserved: tuple[str, ...] = ()
-    boundary: str = "periodic"
+    boundary: Literal["periodic", "wall", "open", "dirichlet", "neumann"] = "periodic"
 
 
 FISHER_KPP = Family("fisher_kpp", "reacdiff", {"Nu": "nu", "rho": "rho"})
@@ -130,14 +131,15 @@ def read_layout(path: Path) -> Layout:
         times, dt = _times(path, file[t_name], shape[1])
         params = [_param(path, file, name, shape[0]) for name in family.params]
         fields = Fields(
-            names=family.names,
-            units=family.units,
-            extent=(extent,),
+            each=tuple(
+                Field(name, unit, conserved=name in family.conserved)
+                for name, unit in zip(family.names, family.units, strict=True)
+            ),
+            grid=Grid((
+                Axis("x", shape[2], extent, origin, Boundary(family.boundary), Boundary(family.boundary)),
+            )),
             dt=dt,
-            boundary=family.boundary,
             params=tuple(family.params.values()),
-            origin=(origin,),
-            conserved=family.conserved,
         )
     params = np.stack(params, axis=1) if params else np.zeros((shape[0], 0))
     return Layout(path, family.equation, fields, datasets, groups, *shape, params.astype(np.float32), times)

@@ -25,7 +25,7 @@ from ups.data.layout import Family, Layout, read_layout
 from ups.files import written_whole
 from ups.progress import Progress
 from ups.solvers.equations import Equation
-from ups.types import Fields, Trajectory, UserError
+from ups.types import Fields, Grid, Trajectory, UserError, describe_boundaries
 
 ATTRIBUTES = {"nu": "Nu", "speed": "beta"}
 
@@ -112,12 +112,13 @@ class PDEBench(Settings):
                 f"{layout.path}: stride_time={self.stride_time} leaves one of {layout.num_frames} frames"
             )
         _regular(layout)
-        origin = fields.origin[0]
+        (axis,) = fields.grid.axes
         if self.stride_space > 1:
             widening = (self.stride_space - 1) / num_cells
-            origin = round(origin / fields.extent[0] - widening / 2, 6) * fields.extent[0]
+            origin = round(axis.origin / axis.extent - widening / 2, 6) * axis.extent
+            axis = replace(axis, origin=origin, cells=num_cells // self.stride_space)
         dt = float(f"{fields.dt * self.stride_time:.12g}")
-        return replace(fields, dt=dt, origin=(origin,))
+        return replace(fields, dt=dt, grid=Grid((axis,)))
 
     def _count(self, layout: Layout) -> int:
         count = self.num_trajectories or layout.num_trajectories
@@ -183,13 +184,14 @@ def write_pdebench(
     """
     require_folder(path)
     names = {ATTRIBUTES.get(name, name): name for name in fields.params}
-    family = Family(equation, "", names, fields.names, fields.units, fields.conserved, fields.boundary)
-    num_cells, (extent,), (origin,) = values.shape[-1], fields.extent, fields.origin
+    (axis,) = fields.grid.axes
+    units = tuple(field.unit for field in fields.each)
+    family = Family(equation, "", names, fields.names, units, fields.conserved, axis.low.kind)
     with _disk(path), written_whole(path) as temporary, h5py.File(temporary, "w") as file:
         for field, name in enumerate(fields.names):
             stored = "tensor" if len(fields.names) == 1 else name
             file.create_dataset(stored, data=values[:, :, field].numpy(force=True))
-        file["x-coordinate"] = origin + extent * (np.arange(num_cells) + 0.5) / num_cells
+        file["x-coordinate"] = axis.origin + axis.extent * (np.arange(axis.cells) + 0.5) / axis.cells
         file["t-coordinate"] = fields.dt * np.arange(values.shape[1] + 1)
         for name, column in zip(names, params.unbind(1), strict=True):
             if (column == column[0]).all():
@@ -229,16 +231,16 @@ def _same_grid(first: Layout, fields: Fields, layout: Layout, other: Fields) -> 
         ("the equation", first.equation, layout.equation),
         ("frames", first.num_frames, layout.num_frames),
         ("cells", first.num_cells, layout.num_cells),
-        ("boundaries", fields.boundary, other.boundary),
+        ("boundaries", describe_boundaries(fields.grid), describe_boundaries(other.grid)),
     ):
         if one != two:
             raise UserError(f"{layout.path}: {what} differ from {first.path}: {two}, not {one}")
     for what, one, two in (
-        ("the length of the domain", fields.extent[0], other.extent[0]),
-        ("the left edge", fields.origin[0], other.origin[0]),
+        ("the length of the domain", fields.grid.extent[0], other.grid.extent[0]),
+        ("the left edge", fields.grid.origin[0], other.grid.origin[0]),
         ("dt", fields.dt, other.dt),
     ):
-        if not math.isclose(one, two, rel_tol=1e-4, abs_tol=1e-5 * fields.extent[0]):
+        if not math.isclose(one, two, rel_tol=1e-4, abs_tol=1e-5 * fields.grid.extent[0]):
             raise UserError(f"{layout.path}: {what} differs from {first.path}: {two:g}, not {one:g}")
 
 

@@ -6,8 +6,9 @@ import math
 from pathlib import Path
 from typing import Annotated, Literal
 
+import pydantic
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor
 
 from ups.config import Settings, digest
@@ -21,7 +22,7 @@ from ups.solvers.equations import AllenCahn
 from ups.solvers.initial import clean
 from ups.solvers.solve import solve
 from ups.streams import stream
-from ups.types import Fields, Trajectory, UserError
+from ups.types import Field, Fields, Trajectory, UserError, line
 
 GENERATOR = 1
 """Version of what the settings mean; counted up with every change of the numbers that come out."""
@@ -44,7 +45,7 @@ class Steady(Settings):
     kind: Literal["steady"] = "steady"
     nu: Values = (0.002, 0.004, 0.01)
     """Diffusion; each problem draws one of the values. A front is sqrt(2 nu) wide and needs some four cells."""
-    offset: Annotated[float, Field(ge=0, le=1)] = 0.5
+    offset: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.5
     """Largest size of the initial frame's mean."""
     time: PositiveFloat = 100.0
     """Physical time from frame 0 to frame 1, in units in which a uniform state relaxes as exp(-2 t)."""
@@ -82,7 +83,7 @@ class Steady(Settings):
         content = self.model_dump(mode="json") | {"generator": GENERATOR, "block": BLOCK, "spare": SPARE}
         path = cache_folder(cache_dir) / "steady" / f"allen_cahn-{digest(content)}.safetensors"
         found = cached(path, lambda: self._make(progress))
-        fields = Fields(names=("u",), units=("1",), extent=(EXTENT,), dt=self.time, params=("nu",))
+        fields = Fields((Field("u"),), line(self.num_cells, EXTENT), dt=self.time, params=("nu",))
         return Trajectory(found["values"], found["params"], fields)
 
     def _make(self, progress: Progress | None) -> dict[str, Tensor]:

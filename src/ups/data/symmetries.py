@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from ups.config import nearest
-from ups.types import Trajectory, UserError
+from ups.types import Trajectory, UserError, describe_boundaries
 
 Symmetry = Literal["shift", "reflect", "reflect_odd", "galilean"]
 """`shift`: x -> x + a. `reflect`: x -> -x. `reflect_odd`: (x, u) -> (-x, -u). `galilean`: u -> u + c, x -> x + c t."""
@@ -61,7 +61,7 @@ def augment(batch: Trajectory, symmetries: Iterable[str], generator: Generator) 
     if sign is not None:
         values = values * sign
     if boost is not None:
-        speed = batch.fields.extent[0] / num_cells / batch.fields.dt
+        speed = batch.fields.grid.extent[0] / num_cells / batch.fields.dt
         values = values + (speed * boost)[:, None, None, None].to(values.dtype)
     return replace(batch, values=values)
 
@@ -76,7 +76,8 @@ def check(batch: Trajectory, symmetries: Iterable[str]) -> None:
     for name in symmetries:
         if name not in known:
             raise UserError(f"setting 'symmetries': no symmetry '{name}'{nearest(name, known)}")
-    if batch.fields.boundary != "periodic" or batch.values.ndim != 4:
+    if not batch.fields.grid.is_periodic or len(batch.fields.grid) != 1:
         raise UserError(
-            f"symmetries need a periodic line, the boundary is '{batch.fields.boundary}'; set symmetries=[]"
+            f"symmetries need a periodic line, the data live on {describe_boundaries(batch.fields.grid)}; "
+            "set symmetries=[]"
         )

@@ -28,7 +28,7 @@ from ups.solvers import initial
 from ups.solvers.equations import Equation
 from ups.solvers.solve import solve
 from ups.streams import stream
-from ups.types import Fields, Trajectory, UserError
+from ups.types import Field, Fields, Trajectory, UserError, line
 
 GENERATOR = 1
 """Version of what the settings mean; counted up with every change of the numbers that come out."""
@@ -126,14 +126,12 @@ class Synthetic(Settings):
         content, default = self._content(), EQUATIONS[self.equation]
         # Every n-th solver cell is kept: the samples are the centres of wider cells, shifted to the left.
         left = content["extent"] * (0.5 / content["solver_cells"] - 0.5 / self.num_cells)
+        conserved = bool(default.conserved)
         return Fields(
-            names=("u",),
-            units=("1",),
-            extent=(content["extent"],),
+            each=(Field("u", conserved=conserved),),
+            grid=line(self.num_cells, content["extent"], left),
             dt=content["dt"],
             params=tuple(default.params),
-            origin=(left,),
-            conserved=default.conserved,
         )
 
     def _make(self, progress: Progress | None) -> dict[str, Tensor]:

@@ -86,8 +86,7 @@ def save_examples(
 
 def centres(test: Trajectory) -> Float[np.ndarray, "cell"]:
     """Return the places of the cells along the first axis."""
-    fields, num_cells = test.fields, test.values.shape[-1]
-    return fields.origin[0] + (np.arange(num_cells) + 0.5) * fields.extent[0] / num_cells
+    return test.fields.grid.axes[0].centres().numpy()
 
 
 def scored_time(test: Trajectory, protocol: Protocol) -> Float[np.ndarray, "time"]:

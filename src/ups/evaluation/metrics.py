@@ -124,7 +124,9 @@ def conservation_gap(prediction: Forecast, truth: Truth, fields: Fields) -> PerF
     NaN for a field that `fields.conserved` does not name.
     """
     conserved = torch.tensor([name in fields.conserved for name in fields.names], device=truth.device)
-    return (crmse(prediction, truth, fields) * math.prod(fields.extent)).masked_fill(~conserved, math.nan)
+    return (crmse(prediction, truth, fields) * math.prod(fields.grid.extent)).masked_fill(
+        ~conserved, math.nan
+    )
 
 
 def correlation(prediction: Forecast, truth: Truth, fields: Fields) -> PerFrame:

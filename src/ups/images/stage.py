@@ -15,7 +15,7 @@ from ups.diffusion.losses import denoising
 from ups.diffusion.times import stratified
 from ups.diffusion.weighting import Weighting, snr
 from ups.training.stages import Loss
-from ups.types import Fields, Trajectory
+from ups.types import OPEN, Axis, Field, Fields, Grid, Trajectory
 
 LEVELS = (-9.0, -6.0, -3.0, 0.0, 3.0, 6.0, 9.0)
 """Edges in logSNR between which the loss is told apart; the same for all processes."""
@@ -85,9 +85,12 @@ def level_losses(
 def as_frames(images: Float[Tensor, "image channel height width"]) -> Trajectory:
     """Return images as trajectories of one frame, without a copy."""
     _, channels, height, width = images.shape
-    names = tuple(f"channel {index}" for index in range(channels))
-    extent = (float(height), float(width))
-    fields = Fields(names, ("1",) * channels, extent, 1.0, boundary="none", origin=(0.0, 0.0))
+    each = tuple(Field(f"channel {index}") for index in range(channels))
+    axes = (
+        Axis("y", height, float(height), low=OPEN, high=OPEN),
+        Axis("x", width, float(width), low=OPEN, high=OPEN),
+    )
+    fields = Fields(each, Grid(axes), 1.0)
     return Trajectory(images[:, None], torch.zeros(len(images), 0), fields)
 
 

@@ -18,7 +18,7 @@ class Grid(nn.Module):
 
     def __init__(self, fields: Fields, num_cells: int) -> None:
         super().__init__()
-        self.origin, self.extent, self.num_cells = fields.origin[0], fields.extent[0], num_cells
+        self.origin, self.extent, self.num_cells = fields.grid.origin[0], fields.grid.extent[0], num_cells
         self.register_buffer("centres", (torch.arange(num_cells) + 0.5) / num_cells, persistent=False)
 
     def phase(self, points: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

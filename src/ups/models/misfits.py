@@ -21,8 +21,8 @@ def misfits(model: Trained, given: Trajectory) -> list[str]:
     if num_cells != model.num_cells:
         hint = _hint("stride_space", num_cells / model.num_cells)
         reasons.append(f"the grid has {num_cells} cells, trained on {model.num_cells}{hint}")
-    if not math.isclose(fields.extent[0], trained.extent[0], rel_tol=1e-3):
-        reasons.append(f"the domain is {fields.extent[0]:g} long, trained on {trained.extent[0]:g}")
+    if not math.isclose(fields.grid.extent[0], trained.grid.extent[0], rel_tol=1e-3):
+        reasons.append(f"the domain is {fields.grid.extent[0]:g} long, trained on {trained.grid.extent[0]:g}")
     if not math.isclose(fields.dt, trained.dt, rel_tol=1e-3):
         hint = _hint("stride_time", trained.dt / fields.dt)
         reasons.append(f"dt is {fields.dt:g}, trained on {trained.dt:g}{hint}")

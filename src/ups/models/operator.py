@@ -19,7 +19,7 @@ from ups.models.sizes import AttentionSize, SpectralLocalSize
 from ups.nets.blocks import MLP, ConditionEmbedding, zero_init
 from ups.nets.fourier import SpectralLocalNet
 from ups.nets.transformer import SwiGLU, TransformerStack, TransformerUNet
-from ups.types import Fields, Trajectory, UserError
+from ups.types import Fields, Trajectory, UserError, describe_boundaries
 
 COND_DIM = 16
 """Length of the vector that tells the blocks dt and the parameters."""
@@ -250,9 +250,9 @@ OperatorSettings = Annotated[
 
 
 def _require_periodic(fields: Fields, who: str) -> None:
-    if fields.boundary != "periodic":
+    if not fields.grid.is_periodic:
         raise UserError(
-            f"{who} needs a periodic domain, but the boundary of the data is '{fields.boundary}'; choose "
+            f"{who} needs a periodic domain, but the data live on {describe_boundaries(fields.grid)}; choose "
             "operator.kind=u_transformer"
         )
 

@@ -64,7 +64,8 @@ class StatePeer(nn.Module):
         super().__init__()
         self.settings, self.network, self.normalizer = settings, network, normalizer
         self.fields, self.num_cells, self.num_context = fields, num_cells, settings.num_context
-        grid = fields.origin[0] + (torch.arange(num_cells) + 0.5) * (fields.extent[0] / num_cells)
+        (axis,) = fields.grid.axes
+        grid = axis.origin + (torch.arange(num_cells) + 0.5) * (axis.extent / num_cells)
         self.register_buffer("grid", grid, persistent=False)
 
     def encode(

@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 from ups.config import Settings
 from ups.models.grid import Grid
 from ups.solvers.resampling import averages_of, points_of, resample, values_at
-from ups.types import Fields, UserError
+from ups.types import Fields, UserError, describe_boundaries
 
 
 class RefinedCodec(nn.Module):
@@ -71,9 +71,9 @@ class Refined(Settings):
         Raises:
             UserError: the line is not periodic.
         """
-        if fields.boundary != "periodic":
+        if not fields.grid.is_periodic:
             raise UserError(
-                f"codec.kind=refined needs a periodic domain, but the boundary of the data is '{fields.boundary}'; "
+                f"codec.kind=refined needs a periodic domain, but the data live on {describe_boundaries(fields.grid)}; "
                 "choose codec.kind=identity"
             )
         return RefinedCodec(self, fields, num_cells)

@@ -18,7 +18,7 @@ from ups.models.normalizer import Normalizer
 from ups.models.sizes import SpectralLocalSize
 from ups.nets.blocks import ConditionEmbedding
 from ups.nets.fourier import SpectralLocalNet
-from ups.types import Fields, UserError
+from ups.types import Fields, UserError, describe_boundaries
 
 State = tuple[Float[Tensor, "batch field cell"], Float[Tensor, "batch param"]]
 """The frame and the parameters, normalized."""
@@ -120,9 +120,9 @@ class StochasticOperator(SpectralLocalSize):
         Raises:
             UserError: the line is not periodic, or has too few cells.
         """
-        if fields.boundary != "periodic":
+        if not fields.grid.is_periodic:
             raise UserError(
-                f"peer {self.kind}: needs a periodic domain, but the boundary of the data is '{fields.boundary}'; "
+                f"peer {self.kind}: needs a periodic domain, but the data live on {describe_boundaries(fields.grid)}; "
                 "leave this peer out"
             )
         self.require(num_cells, f"peer {self.kind}", "take fewer modes")

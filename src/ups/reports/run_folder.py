@@ -171,10 +171,10 @@ class RunFolder:
     def axis(self) -> Axis:
         """The names and units of the data."""
         data = self.record.get("data", {})
-        fields = data.get("fields", data)
+        each = data.get("each", ())
         return Axis(
-            tuple(fields.get("names", ())),
-            tuple(fields.get("units", ())),
+            tuple(field["name"] for field in each),
+            tuple(field["unit"] for field in each),
             data.get("space_unit", ""),
             data.get("time_unit", ""),
         )

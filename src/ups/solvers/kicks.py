@@ -73,7 +73,7 @@ class Kicked:
         """
         if generator is None:
             raise ValueError("a kicked solver draws its kicks: give a generator")
-        extent = self.solver.fields.extent[0]
+        extent = self.solver.fields.grid.extent[0]
         kick = self.kicks.kick(len(state.averages), self.solver.num_cells, extent, generator)
         return self.solver.advance(state._replace(averages=state.averages + kick.to(state.averages.device)))
 

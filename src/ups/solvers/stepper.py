@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from ups.solvers.equations import Equation
 from ups.solvers.resampling import averages_of, points_of, resample
-from ups.types import Fields, UserError
+from ups.types import Fields, UserError, describe_boundaries
 
 
 class CoarseState(NamedTuple):
@@ -48,10 +48,10 @@ class Coarse:
         samples_are_points: bool = False,
     ) -> None:
         name = getattr(equation_class, "__name__", str(equation_class))
-        if len(fields.names) != 1 or len(fields.extent) != 1 or fields.boundary != "periodic":
+        if len(fields) != 1 or len(fields.grid) != 1 or not fields.grid.is_periodic:
             raise UserError(
                 f"coarse solver {name}: needs one field on a periodic line, the data have fields {fields.names} "
-                f"in {len(fields.extent)} dimensions, boundary '{fields.boundary}'; choose other data or no solver"
+                f"on {describe_boundaries(fields.grid)}; choose other data or no solver"
             )
         self.parameters = tuple(inspect.signature(equation_class).parameters)
         missing = sorted(set(self.parameters) - set(fields.params))
@@ -83,7 +83,7 @@ class Coarse:
         """Return the state `fields.dt` later."""
         columns = dict(zip(self.fields.params, state.params.double().cpu().unbind(1), strict=True))
         equation = self.equation_class(**{name: columns[name] for name in self.parameters})
-        propagate = equation.propagator(self.fields.dt, self.num_cells, self.fields.extent[0])
+        propagate = equation.propagator(self.fields.dt, self.num_cells, self.fields.grid.extent[0])
         averages = propagate(state.averages.cpu()).to(state.averages.device)
         return CoarseState(averages, state.params)
 

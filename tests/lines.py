@@ -1,0 +1,24 @@
+"""Fields on a line in one call, for tests."""
+
+from ups.types import PERIODIC, Axis, Boundary, Field, Fields, Grid
+
+
+def on_line(
+    names: tuple[str, ...] = ("u",),
+    units: tuple[str, ...] | None = None,
+    extent: float = 1.0,
+    dt: float = 0.1,
+    *,
+    cells: int = 64,
+    boundary: Boundary = PERIODIC,
+    params: tuple[str, ...] = (),
+    origin: float = 0.0,
+    conserved: tuple[str, ...] = (),
+) -> Fields:
+    """Return fields on a line of so many cells."""
+    units = units or ("1",) * len(names)
+    each = tuple(
+        Field(name, unit, conserved=name in conserved) for name, unit in zip(names, units, strict=True)
+    )
+    axis = Axis("x", cells, extent, origin, boundary, boundary)
+    return Fields(each, Grid((axis,)), dt, params)
