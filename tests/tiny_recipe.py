@@ -10,7 +10,7 @@ from ups.models.peers import TunedFNO
 from ups.models.residual_nets import ParametersAlone, SpectralLocal
 from ups.models.stochastic import StochasticOperator
 from ups.models.student import StudentSettings
-from ups.runs.pipeline import Run
+from ups.runs.settings import Run
 from ups.training.settings import Fit
 
 
@@ -19,7 +19,7 @@ def tiny() -> Run:
     return Run(
         data=Synthetic(equation="advection", num_trajectories=40, num_cells=32, num_frames=14),
         operator=SpectralFlux(width=8, num_blocks=1, modes=4, kernel_size=3),
-        peers={"tuned_fno": TunedFNO(num_context=2, width=8, modes=4)},
+        baselines={"tuned_fno": TunedFNO(num_context=2, width=8, modes=4)},
         solver_cells=(8, 16, 32),
         training=Fit(updates=60, batch_size=8, unroll=((0.0, 1), (0.5, 2)), num_validations=2, warmup=5),
     )
@@ -31,7 +31,7 @@ def kicked() -> Run:
     return Run(
         data=Kicked(num_trajectories=40, num_cells=32, num_frames=14),
         operator=SpectralFlux(width=8, num_blocks=1, modes=4, kernel_size=3),
-        peers={
+        baselines={
             "crps_operator": StochasticOperator(
                 width=8, num_blocks=1, modes=4, kernel_size=3, unroll=((0.0, 1),)
             )

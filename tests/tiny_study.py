@@ -2,7 +2,7 @@
 
 from tiny_recipe import tiny
 from ups.config import override
-from ups.runs.pipeline import Run
+from ups.runs.settings import Run
 from ups.studies.study import Study
 
 

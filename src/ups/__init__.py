@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ups.evaluation.rollout import rollout
-    from ups.models.emulator import load
+    from ups.runs.saved import load
 
 __version__ = "0.1.0"
 __all__ = ["load", "rollout"]
@@ -15,7 +15,7 @@ __all__ = ["load", "rollout"]
 def __getattr__(name: str) -> Any:
     # torch is imported late, so that `ups --help` answers at once
     if name == "load":
-        from ups.models.emulator import load
+        from ups.runs.saved import load
 
         return load
     if name == "rollout":

@@ -1,4 +1,4 @@
-"""`run.json`: what a run was made from, on which machine, and what came of it; written at the start and the end."""
+"""`run.json` as one typed, frozen record: what a run was made from, on which machine, and what came of it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,147 @@ import json
 import os
 import platform
 import time
-from dataclasses import asdict
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
 import torch
+from pydantic import Field
 
 import ups
-from ups.config import Settings
+from ups.config import Settings, validate
 from ups.files import written_whole
-from ups.types import Trajectory, UserError
+from ups.types import Fields, Trajectory, UserError
 
 NAME = "run.json"
 PACKAGES = ("torch", "numpy", "h5py", "pydantic", "safetensors", "duckdb")
 
 
-def begin(folder: Path, settings: Settings) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Fitted:
+    """What a training cost and brought.
+
+    `skill` is the loss over the trivial predictor's loss, with the kept weights, on training windows of the last
+    phase: 0 is perfect, above 1 is a failure. `score` is the best validation, reached after `best_update`; None if
+    there was none. `seconds` is wall time, interruptions left out. `finding` says what the watches found, if they
+    did: overfitting, or a rollout that is lost while the loss falls.
+    """
+
+    updates: int
+    seconds: float
+    planned_seconds: float | None
+    skill: float
+    score: float | None
+    best_update: int
+    num_skipped: int
+    num_parameters: int
+    stopped_early: bool = False
+    finding: str | None = None
+
+
+class RungRecord(Settings):
+    """One rung as it stands in the ladder, from low to high."""
+
+    name: str
+    """As in the rows."""
+    kind: str
+    """trivial, solver, baseline, ours or reference."""
+    folder: str = ""
+    """Where its stepper is saved, in `stages/`; empty if it is made from the truth and is no stepper."""
+    num_members: int = 1
+    """Of the ensembles that it forecasts; 1 is a point forecast."""
+    frames_read: int | None = None
+    """Frames of a context, at most, that change its forecast."""
+
+
+class ProtocolRecord(Settings):
+    """One way in which the rungs were questioned; the first of a record ranks."""
+
+    name: str
+    description: str = ""
+    metric: str
+    """What ranks the rungs."""
+    mean_metric: str = ""
+    """What ranks the means of ensembles, where `metric` judges all members."""
+
+
+class DataRecord(Settings):
+    """What the trajectories of a run were."""
+
+    source: str
+    """The kind of the source."""
+    digest: str = ""
+    """Of the values, in all splits."""
+    equation: str = ""
+    """Its name, where it is known."""
+    trajectories: dict[str, int]
+    """In each split."""
+    frames: int
+    fields: Fields
+    """Names, units, grid and boundaries, time step."""
+    params: dict[str, list[str]]
+    """Every value of each parameter."""
+    truth_floor: float | None = None
+    """Error of the data themselves, where it is known."""
+
+
+class Record(Settings):
+    """What every run leaves behind, of whichever bench."""
+
+    bench: str = ""
+    settings: dict[str, Any]
+    """Of the recipe, all of them."""
+    seed: int
+    started: str
+    """Local time, to the second."""
+    versions: dict[str, str]
+    machine: dict[str, Any]
+    """Processor, cores, threads, accelerator: what costs depend on."""
+    stages: dict[str, Fitted] = {}
+    """Every training, in its order."""
+    notes: tuple[str, ...] = ()
+    """What a reader has to know before the numbers."""
+    evaluated: str = ""
+    finished: str = ""
+    """Empty as long as the run is not."""
+
+    def also(self, **parts: Any) -> Self:
+        """Return the record with some parts replaced, all of it validated again."""
+        return type(self).model_validate(dict(self) | parts)
+
+
+class PhysicsRecord(Record):
+    """The record of a ladder."""
+
+    bench: Literal["physics"] = "physics"
+    data: DataRecord | None = None
+    ladder: tuple[RungRecord, ...] = ()
+    """From low to high."""
+    protocols: tuple[ProtocolRecord, ...] = ()
+    not_scored: dict[str, dict[str, str]] = {}
+    """By protocol and rung: why there is no score."""
+    guards: dict[str, tuple[str, ...]] = {}
+    """By rung: what it had to show beside its loss, in words."""
+    judged: dict[str, dict[str, float]] = {}
+    """By rung: the numbers behind the words."""
+
+
+class ImageRecord(Record):
+    """The record of an image bench."""
+
+    bench: Literal["images"] = "images"
+    data: dict[str, Any] = {}
+    weighting: dict[str, Any] = {}
+    features: str = ""
+    oracle: tuple[dict[str, Any], ...] = ()
+
+
+class _File(Settings):
+    record: Annotated[PhysicsRecord | ImageRecord, Field(discriminator="bench")]
+
+
+def begin(folder: Path, settings: Settings, kind: type[Record]) -> Any:
     """Return the record of the run in a folder; a new one is written, one of other settings is refused.
 
     Raises:
@@ -30,40 +154,57 @@ def begin(folder: Path, settings: Settings) -> dict[str, Any]:
     """
     chosen = settings.model_dump(mode="json")
     if (folder / NAME).exists():
-        record = read(folder)
-        if different := _differences(record["settings"], chosen):
+        found = read(folder)
+        if different := _differences(found.settings, chosen):
             raise UserError(f"{folder}: holds a run with other settings ({different}); choose another --out")
-        return record
-    record = {
-        "settings": chosen,
-        "seed": chosen["seed"],
-        "started": now(),
-        "versions": {"ups": ups.__version__, "python": platform.python_version()}
+        return found
+    made = kind(
+        settings=chosen,
+        seed=chosen["seed"],
+        started=now(),
+        versions={"ups": ups.__version__, "python": platform.python_version()}
         | {package: metadata.version(package) for package in PACKAGES},
-        "machine": machine(),
-    }
-    write(folder, record)
-    return record
+        machine=machine(),
+    )
+    write(folder, made)
+    return made
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> PhysicsRecord | ImageRecord:
     """Return the record of a run folder.
 
     Raises:
         UserError: there is none, or it is damaged.
     """
+    path = folder / NAME
     try:
-        return json.loads((folder / NAME).read_text())
+        content = json.loads(path.read_text())
     except OSError:
         raise UserError(f"{folder}: not a run folder (no {NAME})") from None
-    except ValueError:
-        raise UserError(f"{folder / NAME}: damaged, not valid JSON") from None
+    except (ValueError, RecursionError):
+        raise UserError(f"{path}: damaged, not valid JSON") from None
+    try:
+        return validate(_File, {"record": content}).record
+    except UserError as error:
+        raise UserError(f"{path}: not the record of a run: {str(error)[:200]}") from None
 
 
-def write(folder: Path, record: dict[str, Any]) -> None:
+def read_finished(folder: Path) -> PhysicsRecord | ImageRecord:
+    """Return the record of a finished run.
+
+    Raises:
+        UserError: there is none, it is damaged, or the run is not finished.
+    """
+    found = read(folder)
+    if not found.finished:
+        raise UserError(f"{folder}: the run is not finished; `ups run` with the same settings finishes it")
+    return found
+
+
+def write(folder: Path, made: Record) -> None:
     """Replace the record in one step."""
     with written_whole(folder / NAME) as temporary:
-        temporary.write_text(json.dumps(record, indent=2))
+        temporary.write_text(json.dumps(made.model_dump(mode="json"), indent=2))
 
 
 def now() -> str:
@@ -80,6 +221,27 @@ def machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def describe(source: Any, parts: dict[str, Trajectory], digest: str = "") -> DataRecord:
+    """Return what the record says about the data of a source, `parts` by the name of the split."""
+    first = next(iter(parts.values()))
+    return DataRecord(
+        source=source.kind,
+        digest=digest,
+        equation=source.equation or "",
+        trajectories={name: len(part) for name, part in parts.items()},
+        frames=first.values.shape[1],
+        fields=first.fields,
+        params={
+            name: [
+                f"{value:g}"
+                for value in torch.cat([p.params[:, index] for p in parts.values()]).unique().tolist()
+            ]
+            for index, name in enumerate(first.fields.params)
+        },
+        truth_floor=getattr(source, "truth_floor", None),
+    )
 
 
 def _processor() -> str:
@@ -99,16 +261,3 @@ def _differences(old: Any, new: Any, path: str = "") -> str:
         )
         return ", ".join(text for text in inside if text)
     return "" if old == new else f"{path}: {old} -> {new}"
-
-
-def describe(source: str, parts: dict[str, Trajectory]) -> dict[str, Any]:
-    """Return what the report says about the data."""
-    first = next(iter(parts.values()))
-    fields = asdict(first.fields)
-    fields["params"] = {
-        name: sorted({f"{value:g}" for part in parts.values() for value in part.params[:, index].tolist()})
-        for index, name in enumerate(first.fields.params)
-    }
-    shape = {"frames": first.values.shape[1], "cells": first.values.shape[-1]}
-    counts = {name: len(part) for name, part in parts.items()}
-    return {"source": source, "trajectories": counts} | shape | fields

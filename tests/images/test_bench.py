@@ -7,12 +7,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tiny_images import tiny
+from ups import checkpoint
 from ups.config import override
 from ups.evaluation.rows import query
 from ups.images import bench as image_bench
 from ups.images import sampler_oracle
 from ups.images.bench import run_images
-from ups.images.denoiser import load_denoiser
 from ups.images.image_files import FolderImages, ParquetImages
 from ups.types import UserError
 
@@ -58,7 +58,7 @@ def test_probes_milestones_and_samples_leave_training_bit_identical(
     plain = train_only(override(tiny(pictures), UNWATCHED), tmp_path / "plain")
     assert same(weights(tiny_image_run), weights(plain))
     assert losses(tiny_image_run) == losses(plain)
-    raw = [load_denoiser(run / "stages/denoiser/raw").state_dict() for run in (tiny_image_run, plain)]
+    raw = [checkpoint.load(run / "stages/denoiser/raw").state_dict() for run in (tiny_image_run, plain)]
     assert same(*raw)
     assert not same(raw[0], weights(plain))
 

@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from ups.images.denoiser import DenoiserSettings, ImageDenoiser, Manifest, build_denoiser, load_denoiser
-from ups.models import checkpoint
+from ups import checkpoint
+from ups.images.denoiser import DenoiserManifest, DenoiserSettings, ImageDenoiser, build_denoiser
 from ups.models.noise import CosinePath
 from ups.streams import stream
 from ups.types import UserError
 
 SMALL = DenoiserSettings(width=16, multipliers=(1, 1), num_blocks=1)
-MANIFEST = Manifest(settings=SMALL, channels=3, data_mean=0.1, data_std=0.6)
+MANIFEST = DenoiserManifest(settings=SMALL, channels=3, data_mean=0.1, data_std=0.6)
 
 
 def noisy(batch=3, size=8):
@@ -51,7 +51,7 @@ def test_it_hears_the_level_of_noise():
 def test_what_is_saved_is_loaded_to_the_last_bit(tmp_path):
     denoiser, (x_t, t) = stirred(), noisy()
     checkpoint.save(denoiser, tmp_path)
-    loaded = load_denoiser(tmp_path)
+    loaded = checkpoint.load(tmp_path)
     assert isinstance(loaded, ImageDenoiser)
     assert loaded.manifest() == MANIFEST
     assert torch.equal(loaded(x_t, t), denoiser.eval()(x_t, t))
@@ -62,9 +62,9 @@ def test_the_process_is_saved_with_it(tmp_path):
     denoiser = build_denoiser(MANIFEST.model_copy(update={"settings": settings}), stream(0, "denoiser"))
     checkpoint.save(denoiser, tmp_path)
     half = torch.tensor(0.5, dtype=torch.float64)
-    assert load_denoiser(tmp_path).process.logsnr(half) == pytest.approx(0.0, abs=1e-12)
+    assert checkpoint.load(tmp_path).process.logsnr(half) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_folder_without_a_denoiser_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"model\.json"):
-        load_denoiser(tmp_path)
+        checkpoint.load(tmp_path)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from ups import checkpoint
 from ups.config import validate
 from ups.evaluation.denoiser_probes import Probe, probe_set
-from ups.images.denoiser import DenoiserSettings, Manifest, build_denoiser, load_denoiser
+from ups.images.denoiser import DenoiserManifest, DenoiserSettings, build_denoiser
 from ups.images.features import Extractor
 from ups.images.fidelity import kid
 from ups.images.milestones import Milestones, MilestoneSettings
@@ -38,7 +39,7 @@ JUDGE = Judge(EXTRACTOR, EXTRACTOR(IMAGES), [], {})
 @pytest.fixture
 def state():
     small = DenoiserSettings(width=16, multipliers=(1,), num_blocks=1)
-    manifest = Manifest(settings=small, channels=1, data_mean=0.0, data_std=0.6)
+    manifest = DenoiserManifest(settings=small, channels=1, data_mean=0.0, data_std=0.6)
     denoiser = build_denoiser(manifest, stream(0, "denoiser"))
     begun = State.start(denoiser, Fit(updates=10, unroll=((0.0, 1),)))
     with torch.no_grad():  # now the weights and their average differ
@@ -88,7 +89,7 @@ def test_it_leaves_the_state_as_it_was(state, tmp_path):
 
 def test_samples_come_from_the_averaged_weights_and_the_raw_ones_are_saved(state, tmp_path):
     milestones(tmp_path / "one")(state, True)
-    saved = load_denoiser(tmp_path / "one" / "raw")
+    saved = checkpoint.load(tmp_path / "one" / "raw")
     assert all(torch.equal(p, q) for p, q in zip(saved.parameters(), state.model.parameters(), strict=True))
     with torch.no_grad():
         for parameter in state.model.parameters():

@@ -7,7 +7,7 @@ from torch import nn
 from ups.diffusion.denoiser import Denoiser
 from ups.diffusion.exact import GaussianDenoiser
 from ups.diffusion.parameterization import eps
-from ups.images.denoiser import DenoiserSettings, Manifest, build_denoiser
+from ups.images.denoiser import DenoiserManifest, DenoiserSettings, build_denoiser
 from ups.images.stage import LEVELS, Denoise, as_frames, draw_mirrored, level_losses
 from ups.models.noise import Chain, MinSNR, NoiseError, mean_weight
 from ups.streams import stream
@@ -70,7 +70,7 @@ def test_the_loss_of_each_level_is_that_of_theory():
 
 def test_it_is_a_stage_whose_loss_reaches_every_parameter_of_a_u_net():
     settings = DenoiserSettings(width=16, multipliers=(1, 1), num_blocks=1)
-    manifest = Manifest(settings=settings, channels=3, data_mean=MEAN, data_std=STD)
+    manifest = DenoiserManifest(settings=settings, channels=3, data_mean=MEAN, data_std=STD)
     denoiser = build_denoiser(manifest, stream(0, "denoiser"))
     stage = Denoise("denoiser", denoiser, MinSNR().build(), GaussianDenoiser(PROCESS, STD, MEAN))
     assert isinstance(stage, Stage)

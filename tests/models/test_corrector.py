@@ -3,10 +3,11 @@ import torch
 from torch import nn
 
 from correctors import NUM_CELLS, corrected, spectrum, trajectory
+from ups import checkpoint
+from ups.checkpoint import save
 from ups.config import validate
 from ups.evaluation.rollout import rollout
-from ups.models.checkpoint import save
-from ups.models.corrector import Corrected, CorrectorSettings, given_of, load_corrected
+from ups.models.corrector import Corrected, CorrectorSettings, given_of
 from ups.models.residual import Wiener, mode_powers
 from ups.models.residual_nets import Attention, SpectralLocal, TokenMLP
 from ups.streams import stream
@@ -94,7 +95,7 @@ def test_a_forecast_is_the_operators_plus_the_residual():
 def test_it_comes_back_from_its_folder_whole(tmp_path):
     model, data = corrected(), trajectory()
     save(model, tmp_path)
-    again = load_corrected(tmp_path)
+    again = checkpoint.load(tmp_path)
     assert isinstance(again, Corrected)
     state = model.encode(data.values[:, :1], data.params)
     one, two = (each.advance(state, stream(0, "draw"))[0] for each in (model, again))

@@ -2,18 +2,18 @@ from dataclasses import replace
 
 import pytest
 import torch
+from ups.models.saved import load_saved
 
 from lines import on_line
+from ups.checkpoint import save
 from ups.data.windows import draw_windows
 from ups.models.autoencoder import Convolutional, IdentityPatches
-from ups.models.checkpoint import save
 from ups.models.corrector import CorrectorSettings
 from ups.models.emulator import Emulator
 from ups.models.mean_operator import Mean
 from ups.models.normalizer import fit_normalizer
 from ups.models.operator import Operator
 from ups.models.residual_nets import ParametersAlone, SpectralLocal
-from ups.models.saved import load_saved
 from ups.models.student import StudentSettings
 from ups.streams import stream
 from ups.training.corrector_stages import Correct, judge

@@ -3,10 +3,11 @@ import torch
 from torch.nn import functional as F
 
 from lines import on_line
+from ups import checkpoint
+from ups.checkpoint import save
 from ups.models.ablation import dead_branches
-from ups.models.checkpoint import save
 from ups.models.normalizer import fit_normalizer
-from ups.models.peers import DilatedResNet, PDEBenchFNO, Persistence, TunedFNO, UNet1d, load_stepper
+from ups.models.peers import DilatedResNet, PDEBenchFNO, Persistence, TunedFNO, UNet1d
 from ups.streams import stream
 from ups.types import Stepper, Trajectory, UserError
 
@@ -120,7 +121,7 @@ def test_equal_generators_build_equal_peers_and_the_global_one_does_not_move(kin
 def test_what_is_loaded_gives_the_same_bits(kind, tmp_path):
     peer = build(kind, disturbed=True)
     save(peer, tmp_path)
-    loaded = load_stepper(tmp_path)
+    loaded = checkpoint.load(tmp_path)
     assert torch.equal(roll(loaded, trajectory()), roll(peer, trajectory()))
     assert loaded.manifest() == peer.manifest()
 

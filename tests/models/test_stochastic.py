@@ -5,12 +5,13 @@ import torch
 from pydantic import ValidationError
 
 from lines import on_line
+from ups import checkpoint
+from ups.checkpoint import save
 from ups.evaluation.rollout import rollout
 from ups.models.ablation import dead_branches
-from ups.models.checkpoint import save
 from ups.models.normalizer import fit_normalizer
-from ups.models.peers import UNet1d, load_stepper
-from ups.models.stochastic import StochasticOperator, load_stochastic
+from ups.models.peers import UNet1d
+from ups.models.stochastic import StochasticOperator
 from ups.streams import stream
 from ups.types import Stepper, Trajectory, UserError
 
@@ -151,7 +152,7 @@ def test_equal_generators_build_equal_peers():
 def test_what_is_loaded_gives_the_same_bits(tmp_path):
     peer = build()
     save(peer, tmp_path)
-    loaded = load_stochastic(tmp_path)
+    loaded = checkpoint.load(tmp_path)
     assert torch.equal(roll(loaded, trajectory()), roll(peer, trajectory()))
     assert loaded.manifest() == peer.manifest()
     assert loaded.fields == FIELDS
@@ -162,9 +163,9 @@ def test_a_deterministic_peer_is_not_loaded_for_a_stochastic_one_nor_the_other_w
     other = UNet1d(width=4, multipliers=(1, 2))
     save(other.build(FIELDS, fit_normalizer(trajectory()), 32, stream(0, "init")), tmp_path / "deterministic")
     with pytest.raises(UserError, match="not a model that can be loaded here"):
-        load_stochastic(tmp_path / "deterministic")
+        checkpoint.load(tmp_path / "deterministic")
     with pytest.raises(UserError, match="not a model that can be loaded here"):
-        load_stepper(tmp_path / "stochastic")
+        checkpoint.load(tmp_path / "stochastic")
 
 
 def test_settings_that_do_not_fit_the_data_are_named():

@@ -2,10 +2,11 @@ import pytest
 import torch
 
 from correctors import corrected, disturb, trajectory
+from ups import checkpoint
+from ups.checkpoint import save
 from ups.diffusion.flow_maps import ddim, sample
-from ups.models.checkpoint import save
 from ups.models.corrector import given_of
-from ups.models.student import StudentSettings, load_student
+from ups.models.student import StudentSettings
 from ups.streams import stream
 from ups.types import UserError
 
@@ -48,7 +49,7 @@ def test_it_comes_back_from_its_folder_whole(tmp_path):
     student = StudentSettings(num_steps=2).build(corrected())
     disturb(student.correction)
     save(student, tmp_path)
-    again = load_student(tmp_path)
+    again = checkpoint.load(tmp_path)
     data = trajectory()
     state = student.encode(data.values[:, :1], data.params)
     one, two = (each.advance(state, stream(0, "draw"))[0] for each in (student, again))
@@ -58,4 +59,4 @@ def test_it_comes_back_from_its_folder_whole(tmp_path):
 def test_another_folder_is_refused(tmp_path):
     save(corrected(), tmp_path)
     with pytest.raises(UserError, match="not a model that can be loaded here"):
-        load_student(tmp_path)
+        checkpoint.load(tmp_path)

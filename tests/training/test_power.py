@@ -4,8 +4,8 @@ from torch import nn
 
 from correctors import corrected, trajectory
 from ups.models.residual import mode_powers
+from ups.record import Fitted
 from ups.streams import stream
-from ups.training.fit import Fitted
 from ups.training.power import match_power
 from ups.training.residuals import spread_residuals
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
-from ups import record
+from ups import checkpoint, record
 from ups.config import Settings, digest
 from ups.data.cache import cache_folder
 from ups.data.windows import draw_windows
@@ -27,11 +27,10 @@ from ups.files import written_whole
 from ups.images.cifar import CifarBatches
 from ups.images.classifier import Classifier
 from ups.images.denoiser import (
+    DenoiserManifest,
     DenoiserSettings,
     ImageDenoiser,
-    Manifest,
     build_denoiser,
-    load_denoiser,
 )
 from ups.images.embedded_images import Crops, Digits
 from ups.images.features import FeatureSettings, build_extractor
@@ -44,14 +43,14 @@ from ups.images.sampler_oracle import require_right_samplers
 from ups.images.sampling import Road, as_bytes, strips
 from ups.images.stage import Denoise, as_frames, draw_mirrored, level_losses
 from ups.images.sweep import Judge, Scored, Sweep, Weights, judge, sweep, sweep_rows
-from ups.models import checkpoint
 from ups.models.noise import NoiseError, WeightingSettings, mean_weight
 from ups.probes.curvature import Curvature
 from ups.probes.frozen import ProbeSet
 from ups.progress import bar
+from ups.record import Fitted, ImageRecord
 from ups.streams import stream
 from ups.training import distributed
-from ups.training.fit import Fitted, fit
+from ups.training.fit import fit
 from ups.training.settings import Fit
 from ups.training.store import Store
 from ups.training.trackers import Tracker, open_tracker
@@ -125,8 +124,8 @@ def run_images(settings: ImageRun, folder: Path, tracker: str = "none") -> None:
     denoiser = build(settings, bench)
     judged_by = build_judge(settings, bench)
     with Store(folder) as store:
-        begun = record.begin(folder, settings) if distributed.is_main() else {}
-        if "finished" in begun:
+        begun: Any = record.begin(folder, settings, ImageRecord) if distributed.is_main() else None
+        if begun is not None and begun.finished:
             sys.stderr.write(f"finished before; report: {folder / 'report.html'}\n")
             return
         fitted = train(settings, bench, judged_by, denoiser, store, dashboard)
@@ -135,7 +134,7 @@ def run_images(settings: ImageRun, folder: Path, tracker: str = "none") -> None:
 
         home = folder / "stages" / "denoiser"
         checkpoint.save(denoiser, home / "ema")
-        raw = load_denoiser(home / "raw").to(distributed.device())
+        raw = checkpoint.load(home / "raw").to(distributed.device())
         denoisers: dict[Weights, ImageDenoiser] = {"ema": denoiser, "raw": raw}
         with bar("sampling") as progress:
             scored = sweep(settings.sweep, denoisers, bench.shape, judged_by, distributed.device(), progress)
@@ -147,18 +146,16 @@ def run_images(settings: ImageRun, folder: Path, tracker: str = "none") -> None:
         rows += [*loss_rows(settings, bench, denoisers), *cost_rows(settings, fitted)]
         write_rows(folder, settings.seed, rows)
         found = {
-            "bench": "images",
-            "stages": {"denoiser": asdict(fitted)},
+            "stages": {"denoiser": fitted},
             "data": describe(settings, bench),
             "weighting": describe_weighting(settings),
             "features": judged_by.extractor.name,
-            "oracle": [asdict(answer) for answer in answers],
-            "notes": [],
+            "oracle": tuple(asdict(answer) for answer in answers),
         }
-        made = begun | found | {"evaluated": record.now()}
+        made = begun.also(**found, evaluated=record.now())
         record.write(folder, made)
         write_image_report(folder)
-        record.write(folder, made | {"finished": record.now()})
+        record.write(folder, made.also(finished=record.now()))
         sys.stderr.write(f"report: {folder / 'report.html'}\n")
 
 
@@ -173,7 +170,7 @@ def load_bench(settings: ImageRun) -> Bench:
 def build(settings: ImageRun, bench: Bench) -> ImageDenoiser:
     """Return the untrained denoiser, its input scaled by the training pixels."""
     std, mean = torch.std_mean(bench.train_values)
-    manifest = Manifest(
+    manifest = DenoiserManifest(
         settings=settings.denoiser, channels=bench.shape[0], data_mean=mean.item(), data_std=std.item()
     )
     return build_denoiser(manifest, stream(settings.seed, "denoiser")).to(distributed.device())

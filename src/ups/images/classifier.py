@@ -12,8 +12,8 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ups import checkpoint
 from ups.config import Settings, digest
-from ups.models import checkpoint
 from ups.models.initialization import initialize
 from ups.streams import stream
 
@@ -38,12 +38,17 @@ class Classifier(Settings):
     """Of its initialization and its batches."""
 
 
-class ClassifierManifest(Settings):
+class ClassifierManifest(checkpoint.Manifest):
     """What a saved classifier was built from."""
 
+    kind: Literal["image_classifier"] = "image_classifier"
     settings: Classifier
     num_channels: PositiveInt
     num_classes: PositiveInt
+
+    def build(self) -> ImageClassifier:
+        """Return the classifier, its numbers still to be restored."""
+        return ImageClassifier(self)
 
 
 class ImageClassifier(nn.Module):
@@ -103,13 +108,12 @@ def trained_classifier(
 ) -> ImageClassifier:
     """Return the classifier of these settings and images: the one saved in the folder, else trained and saved.
 
-    It lies in `classifier-<digest>`, so that all runs on the same images are measured by the same network.
+    It lies in `image-classifier-<digest>`, so that all runs on the same images are measured by the same network.
     """
-    home = folder / f"classifier-{digest([settings.model_dump(mode='json'), _digest(images, labels)])}"
+    home = folder / f"image-classifier-{digest([settings.model_dump(mode='json'), _digest(images, labels)])}"
     if not (home / checkpoint.MANIFEST).exists():
         checkpoint.save(train_classifier(settings, images, labels), home)
-    manifest, tensors = checkpoint.read(home, ClassifierManifest)
-    return checkpoint.restore(ImageClassifier(manifest), tensors, home).to(images.device)
+    return checkpoint.load(home).to(images.device)
 
 
 @torch.inference_mode()

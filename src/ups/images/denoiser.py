@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from jaxtyping import Float
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Generator, Tensor, nn
 
+from ups import checkpoint
 from ups.config import Settings
 from ups.diffusion.denoiser import Denoiser, LogSNREmbedding
-from ups.models import checkpoint
 from ups.models.initialization import initialize
 from ups.models.noise import Chain, Predicts, ProcessSettings, build_parameterization
 from ups.nets.unet2d import UNet2d
@@ -40,9 +39,10 @@ class DenoiserSettings(Settings):
     """What the network predicts."""
 
 
-class Manifest(Settings):
+class DenoiserManifest(checkpoint.Manifest):
     """What a denoiser was built from."""
 
+    kind: Literal["image_denoiser"] = "image_denoiser"
     settings: DenoiserSettings
     channels: PositiveInt
     """Of an image."""
@@ -50,6 +50,10 @@ class Manifest(Settings):
     """Of all training pixels."""
     data_std: PositiveFloat
     """Of all training pixels; the network's input has unit variance at every level."""
+
+    def build(self) -> ImageDenoiser:
+        """Return the denoiser, its numbers still to be restored."""
+        return build_denoiser(self, stream(0, "denoiser"))
 
 
 class LevelUNet(nn.Module):
@@ -78,7 +82,7 @@ class LevelUNet(nn.Module):
 class ImageDenoiser(Denoiser):
     """A denoiser that can be saved: (x_t, t) -> E[x0 | x_t] for images [batch, channel, height, width]."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: DenoiserManifest) -> None:
         settings = manifest.settings
         super().__init__(
             LevelUNet(settings, manifest.channels),
@@ -87,21 +91,11 @@ class ImageDenoiser(Denoiser):
         )
         self._manifest = manifest
 
-    def manifest(self) -> Manifest:
+    def manifest(self) -> DenoiserManifest:
         """Return what the denoiser was built from."""
         return self._manifest
 
 
-def build_denoiser(manifest: Manifest, generator: Generator) -> ImageDenoiser:
+def build_denoiser(manifest: DenoiserManifest, generator: Generator) -> ImageDenoiser:
     """Return an untrained denoiser, its parameters a function of the generator alone."""
     return initialize(lambda: ImageDenoiser(manifest), generator)
-
-
-def load_denoiser(folder: Path) -> ImageDenoiser:
-    """Return the denoiser that `ups.models.checkpoint.save` wrote into a folder.
-
-    Raises:
-        UserError: there is none, or it is damaged.
-    """
-    manifest, tensors = checkpoint.read(folder, Manifest)
-    return checkpoint.restore(build_denoiser(manifest, stream(0, "denoiser")), tensors, folder)

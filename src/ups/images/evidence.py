@@ -11,7 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ups.evaluation.rows import query
+from ups.record import ImageRecord
 from ups.reports.run_folder import RunFolder
+from ups.types import UserError
 
 ANCHORS = ("train", "blurred", "mean image", "noise")
 
@@ -42,6 +44,17 @@ class ImageEvidence:
     """What the files of a run folder say."""
 
     run: RunFolder
+
+    @property
+    def record(self) -> ImageRecord:
+        """The record of the run.
+
+        Raises:
+            UserError: the run is of another bench.
+        """
+        if not isinstance(self.run.record, ImageRecord):
+            raise UserError(f"{self.run.path}: not a run of the image bench")
+        return self.run.record
 
     @cached_property
     def protocol(self) -> str:
@@ -144,7 +157,7 @@ class ImageEvidence:
         for protocol, weights, metric, value in zip(*found.values(), strict=True):
             key = (protocol.removeprefix("curvature, "), weights)
             table.setdefault(key, {})[metric] = float(value)
-        order = list(self.run.record["weighting"]["mean_weight"])
+        order = list(self.record.weighting["mean_weight"])
         return [Probed(*key, table[key]) for key in sorted(table, key=lambda k: (order.index(k[0]), k[1]))]
 
     @cached_property

@@ -10,13 +10,13 @@ from typing import Any
 
 from pydantic import NonNegativeInt, PositiveInt, field_validator
 
+from ups import checkpoint
 from ups.config import Settings
 from ups.evaluation.denoiser_probes import glance
 from ups.evaluation.examples import save_arrays
 from ups.images.denoiser import ImageDenoiser
 from ups.images.sampling import Road, Sampler, as_bytes, draw
 from ups.images.sweep import Judge
-from ups.models import checkpoint
 from ups.probes.frozen import ProbeSet
 from ups.training.state import State
 

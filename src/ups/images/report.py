@@ -43,7 +43,8 @@ def write_image_report(folder: Path) -> None:
         UserError: the folder is not that of a run whose samples and curvature were measured.
     """
     evidence = ImageEvidence(read_run(folder))
-    record = evidence.run.record
+    record = evidence.record
+    stated = record.model_dump(mode="json")
     with look():
         pictures = list(make_pictures(evidence, folder / "figures"))
     content = {
@@ -53,7 +54,7 @@ def write_image_report(folder: Path) -> None:
         "findings": list(findings(evidence)),
         "pictures": pictures,
         "provenance": {
-            title: list(flatten(record[key]))
+            title: list(flatten(stated[key]))
             for key, title in (("settings", "Settings"), ("versions", "Versions"), ("machine", "Machine"))
         },
     }
@@ -77,12 +78,12 @@ def findings(evidence: ImageEvidence) -> Iterator[str]:
         yield f"More steps of {name} are worse, beyond two standard errors of the kernel distance: {said}."
     if right := [name for name in evidence.setbacks if name not in setbacks]:
         yield f"More steps are never worse beyond two standard errors of the kernel distance: {', '.join(right)}."
-    skill = evidence.run.record["stages"]["denoiser"]["skill"]
+    skill = evidence.run.record.stages["denoiser"].skill
     yield (
         f"The trained loss is {percent(skill)} of that of the best denoiser that knows nothing but the mean and the "
         "spread of the pixels."
     )
-    weighting = evidence.run.record["weighting"]
+    weighting = evidence.record.weighting
     means = weighting["mean_weight"]
     under = weighting["trained_under"]
     yield f"Trained under: {under}, whose mean weight over the levels is {number(means[under])}."
@@ -108,7 +109,7 @@ def make_pictures(evidence: ImageEvidence, folder: Path) -> Iterator[Picture]:
             f"Samples, {best.name}",
             f"Not chosen: the first ones drawn, {best.num_calls:.0f} calls each.",
         ),
-        "test": (arrays["test"], "Test images", evidence.run.record["data"]["description"] + "."),
+        "test": (arrays["test"], "Test images", evidence.record.data["description"] + "."),
     }
     for stem, (images, title, caption) in sheets.items():
         data = image_figures.write_png(image_figures.as_grid(images, COLUMNS), folder / f"{stem}.png")
@@ -198,5 +199,5 @@ def _drawn(evidence: ImageEvidence) -> Iterator[tuple[str, str, str, Figure]]:
             "Loss as a fraction of the trivial predictor's; gradient norm before clipping; at the milestones the trace "
             "of the Hessian on the frozen probe set, and the kernel distance of samples with averaged weights, each "
             "with its standard error.",
-            image_figures.course(log, list(evidence.run.record["weighting"]["mean_weight"])),
+            image_figures.course(log, list(evidence.record.weighting["mean_weight"])),
         )

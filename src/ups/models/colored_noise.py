@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from ups.models.emulator import Emulator, State
+from ups.checkpoint import Manifest
+from ups.models.emulator import Emulator, EmulatorManifest, State
 from ups.models.residual import ResidualSpectrum
+
+
+class NoiseManifest(Manifest):
+    """From what colored noise was built."""
+
+    kind: Literal["colored_noise"] = "colored_noise"
+    emulator: EmulatorManifest
+    """The emulator underneath."""
+
+    def build(self) -> ColoredNoise:
+        """Return the stepper, its numbers still to be restored."""
+        emulator = self.emulator.build()
+        codec = emulator.codec
+        blank = ResidualSpectrum(torch.ones(codec.num_tokens // 2 + 1, codec.dim), codec.num_tokens)
+        return ColoredNoise(emulator, blank)
 
 
 class ColoredNoise(nn.Module):
@@ -41,3 +60,7 @@ class ColoredNoise(nn.Module):
     def decode(self, state: State) -> Float[Tensor, "batch field cell"]:
         """Return the state's frame in physical units."""
         return self.emulator.decode(state)
+
+    def manifest(self) -> NoiseManifest:
+        """Return everything but the numbers that is needed to build this stepper again."""
+        return NoiseManifest(emulator=self.emulator.manifest())

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Generator, Tensor, nn
 
+from ups.checkpoint import Manifest
 from ups.config import Settings
 from ups.diffusion.denoiser import Denoiser
 from ups.diffusion.flow_maps import FlowMap, ancestral, ddim, dpmpp_2m, heun, sample
 from ups.diffusion.process import NoiseProcess
-from ups.models.checkpoint import read, restore
-from ups.models.emulator import Emulator, EmulatorManifest, State, emulator_from
+from ups.models.emulator import Emulator, EmulatorManifest, State
 from ups.models.initialization import initialize
 from ups.models.noise import (
     LinearPath,
@@ -43,7 +42,7 @@ class Correction(Protocol):
         """Return one residual for each row of what is given, in units of the tokens."""
         ...
 
-    def manifest(self, emulator: EmulatorManifest) -> Settings:
+    def manifest(self, emulator: EmulatorManifest) -> Manifest:
         """Return from what it and the emulator underneath were built."""
         ...
 
@@ -146,7 +145,7 @@ class Corrected(nn.Module):
         """Return the state's frame in physical units."""
         return self.emulator.decode(state)
 
-    def manifest(self) -> Settings:
+    def manifest(self) -> Manifest:
         """Return everything but the numbers that is needed to build this stepper again."""
         return self.correction.manifest(self.emulator.manifest())
 
@@ -210,7 +209,7 @@ class CorrectorSettings(Settings):
         return Corrected(emulator, corrector)
 
 
-class CorrectedManifest(Settings):
+class CorrectedManifest(Manifest):
     """From what a corrected emulator was built."""
 
     kind: Literal["corrected"] = "corrected"
@@ -219,20 +218,11 @@ class CorrectedManifest(Settings):
     correction: CorrectorSettings
     """What draws its residuals."""
 
+    free: ClassVar[tuple[str, ...]] = ("correction.sampler", "correction.num_steps", "correction.shift")
 
-def load_corrected(folder: Path) -> Corrected:
-    """Return the corrected emulator that was saved in a folder.
-
-    Raises:
-        UserError: there is none, or its files are damaged.
-    """
-    manifest, tensors = read(folder, CorrectedManifest)
-    return restore(corrected_from(manifest.emulator, manifest.correction), tensors, folder)
-
-
-def corrected_from(manifest: EmulatorManifest, correction: CorrectorSettings) -> Corrected:
-    """Return the corrected emulator that was described, its numbers still to be restored."""
-    emulator = emulator_from(manifest)
-    codec = emulator.codec
-    blank = ResidualSpectrum(torch.ones(codec.num_tokens // 2 + 1, codec.dim), codec.num_tokens)
-    return correction.build(emulator, blank, torch.Generator())
+    def build(self) -> Corrected:
+        """Return the corrected emulator, its numbers still to be restored."""
+        emulator = self.emulator.build()
+        codec = emulator.codec
+        blank = ResidualSpectrum(torch.ones(codec.num_tokens // 2 + 1, codec.dim), codec.num_tokens)
+        return self.correction.build(emulator, blank, torch.Generator())

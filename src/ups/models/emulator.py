@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from ups.config import Settings
+from ups.checkpoint import Manifest
 from ups.models.autoencoder import AutoencoderSettings, Codec
-from ups.models.checkpoint import MANIFEST, read, restore, save
 from ups.models.normalizer import Normalizer
 from ups.models.operator import Operator, OperatorSettings
-from ups.types import Fields, UserError
-
-__all__ = ["Emulator", "EmulatorManifest", "load", "save"]
+from ups.types import Fields
 
 State = tuple[Float[Tensor, "batch token dim"], Float[Tensor, "batch param"]]
 """Tokens and normalized parameters."""
 
 
-class EmulatorManifest(Settings):
+class EmulatorManifest(Manifest):
     """From what an emulator was built."""
 
     kind: Literal["emulator"] = "emulator"
@@ -36,6 +32,15 @@ class EmulatorManifest(Settings):
     """The autoencoder."""
     operator: OperatorSettings
     """The operator."""
+
+    def build(self) -> Emulator:
+        """Return the emulator, its numbers still to be restored."""
+        fields, num_cells = self.fields, self.num_cells
+        generator = torch.Generator()  # its numbers are replaced by the saved ones
+        codec = self.codec.build(fields, num_cells, generator)
+        operator = self.operator.build(codec, fields, generator)
+        normalizer = Normalizer(len(fields.names), len(fields.params))
+        return Emulator(normalizer, codec, operator, fields, num_cells)
 
 
 class Emulator(nn.Module):
@@ -95,28 +100,3 @@ class Emulator(nn.Module):
             codec=self.codec.settings,
             operator=self.operator.settings,
         )
-
-
-def load(run_dir: Path | str) -> Emulator:
-    """Return the emulator of a run folder (`run_dir/stages/emulator`), or of that folder itself.
-
-    Raises:
-        UserError: there is no emulator, or its files are damaged.
-    """
-    folder = Path(run_dir)
-    if not (folder / MANIFEST).exists():
-        folder = folder / "stages" / "emulator"
-    if not (folder / MANIFEST).exists():
-        raise UserError(f"{run_dir}: no emulator here (looked for stages/emulator/{MANIFEST})")
-    manifest, tensors = read(folder, EmulatorManifest)
-    return restore(emulator_from(manifest), tensors, folder)
-
-
-def emulator_from(manifest: EmulatorManifest) -> Emulator:
-    """Return the emulator that a manifest describes, its numbers still to be restored."""
-    fields, num_cells = manifest.fields, manifest.num_cells
-    generator = torch.Generator()  # its numbers are replaced by the saved ones
-    codec = manifest.codec.build(fields, num_cells, generator)
-    operator = manifest.operator.build(codec, fields, generator)
-    normalizer = Normalizer(len(fields.names), len(fields.params))
-    return Emulator(normalizer, codec, operator, fields, num_cells)

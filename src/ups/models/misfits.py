@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
-from ups.models.saved import Trained
-from ups.types import Trajectory
+from ups.models.normalizer import Normalizer
+from ups.types import Fields, Trajectory
+
+
+class Trained(Protocol):
+    """A model that knows the data it was trained on."""
+
+    fields: Fields
+    num_cells: int
+
+    @property
+    def normalizer(self) -> Normalizer:
+        """The normalizer of the training split."""
+        ...
 
 
 def misfits(model: Trained, given: Trajectory) -> list[str]:

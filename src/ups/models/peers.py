@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
@@ -11,8 +10,8 @@ from jaxtyping import Float
 from pydantic import Field, PositiveInt
 from torch import Generator, Tensor, nn
 
+from ups.checkpoint import Manifest
 from ups.config import Settings
-from ups.models.checkpoint import read, restore
 from ups.models.initialization import initialize
 from ups.models.normalizer import Normalizer
 from ups.nets import conv, fourier, unet
@@ -43,6 +42,20 @@ class Persistence:
     def decode(self, state: Float[Tensor, "batch field *space"]) -> Float[Tensor, "batch field *space"]:
         """Return the frame."""
         return state
+
+    def manifest(self) -> PersistenceManifest:
+        """Return its kind, which is all that there is."""
+        return PersistenceManifest()
+
+
+class PersistenceManifest(Manifest):
+    """Persistence has neither settings nor numbers."""
+
+    kind: Literal["persistence"] = "persistence"
+
+    def build(self) -> Persistence:
+        """Return the stepper."""
+        return Persistence()
 
 
 class StatePeer(nn.Module):
@@ -232,7 +245,7 @@ class UNet1d(Settings):
 PeerSettings = Annotated[PDEBenchFNO | TunedFNO | DilatedResNet | UNet1d, Field(discriminator="kind")]
 
 
-class PeerManifest(Settings):
+class PeerManifest(Manifest):
     """From what a peer was built."""
 
     kind: Literal["peer"] = "peer"
@@ -245,19 +258,11 @@ class PeerManifest(Settings):
     peer: PeerSettings
     """The network."""
 
-
-def load_stepper(folder: Path) -> StatePeer | ChangePeer:
-    """Return the peer that was saved in a folder.
-
-    Raises:
-        UserError: there is no peer, or its files are damaged.
-    """
-    manifest, tensors = read(folder, PeerManifest)
-    fields = manifest.fields
-    normalizer = Normalizer(len(fields.names), len(fields.params))
-    generator = torch.Generator()  # its numbers are replaced by the saved ones
-    peer = manifest.peer.build(fields, normalizer, manifest.num_cells, generator)
-    return restore(peer, tensors, folder)
+    def build(self) -> StatePeer | ChangePeer:
+        """Return the peer, its numbers still to be restored."""
+        fields = self.fields
+        normalizer = Normalizer(len(fields.names), len(fields.params))
+        return self.peer.build(fields, normalizer, self.num_cells, torch.Generator())
 
 
 def _channels(num_context: int, fields: Fields) -> tuple[int, int]:

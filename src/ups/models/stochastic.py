@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
@@ -11,8 +10,7 @@ from jaxtyping import Float
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Generator, Tensor, nn
 
-from ups.config import Settings
-from ups.models.checkpoint import read, restore
+from ups.checkpoint import Manifest
 from ups.models.initialization import initialize
 from ups.models.normalizer import Normalizer
 from ups.models.sizes import SpectralLocalSize
@@ -129,7 +127,7 @@ class StochasticOperator(SpectralLocalSize):
         return initialize(lambda: StochasticPeer(self, normalizer, fields, num_cells), generator)
 
 
-class StochasticManifest(Settings):
+class StochasticManifest(Manifest):
     """From what a stochastic peer was built."""
 
     kind: Literal["stochastic"] = "stochastic"
@@ -142,19 +140,11 @@ class StochasticManifest(Settings):
     peer: StochasticOperator
     """The network."""
 
-
-def load_stochastic(folder: Path) -> StochasticPeer:
-    """Return the stochastic peer that was saved in a folder.
-
-    Raises:
-        UserError: there is no such peer, or its files are damaged.
-    """
-    manifest, tensors = read(folder, StochasticManifest)
-    fields = manifest.fields
-    normalizer = Normalizer(len(fields.names), len(fields.params))
-    generator = torch.Generator()  # its numbers are replaced by the saved ones
-    peer = manifest.peer.build(fields, normalizer, manifest.num_cells, generator)
-    return restore(peer, tensors, folder)
+    def build(self) -> StochasticPeer:
+        """Return the peer, its numbers still to be restored."""
+        fields = self.fields
+        normalizer = Normalizer(len(fields.names), len(fields.params))
+        return self.peer.build(fields, normalizer, self.num_cells, torch.Generator())
 
 
 def _normal(shape: tuple[int, ...], generator: Generator) -> Tensor:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from pydantic import PositiveInt
 from torch import Generator, Tensor, nn
 
+from ups.checkpoint import Manifest
 from ups.config import Settings
 from ups.diffusion.denoiser import Denoiser
 from ups.diffusion.flow_maps import Jump, sample
-from ups.models.checkpoint import read, restore
 from ups.models.corrector import (
     Corrected,
+    CorrectedManifest,
     Corrector,
     CorrectorSettings,
     Given,
     Tokens,
-    corrected_from,
     pure_noise,
     shifted_grid,
 )
@@ -81,7 +80,7 @@ class StudentSettings(Settings):
         )
 
 
-class StudentManifest(Settings):
+class StudentManifest(Manifest):
     """From what a student was built."""
 
     kind: Literal["student"] = "student"
@@ -92,13 +91,8 @@ class StudentManifest(Settings):
     student: StudentSettings
     """The student."""
 
+    free: ClassVar[tuple[str, ...]] = ("student.num_steps",)
 
-def load_student(folder: Path) -> Corrected:
-    """Return the emulator with a student that was saved in a folder.
-
-    Raises:
-        UserError: there is none, or its files are damaged.
-    """
-    manifest, tensors = read(folder, StudentManifest)
-    teacher = corrected_from(manifest.emulator, manifest.teacher)
-    return restore(manifest.student.build(teacher), tensors, folder)
+    def build(self) -> Corrected:
+        """Return the emulator with the student, its numbers still to be restored."""
+        return self.student.build(CorrectedManifest(emulator=self.emulator, correction=self.teacher).build())

@@ -15,7 +15,7 @@ from ups.models.refined import Refined
 from ups.models.residual_nets import TokenMLP
 from ups.models.stochastic import StochasticOperator
 from ups.models.student import StudentSettings
-from ups.runs.pipeline import Run
+from ups.runs.settings import Run
 from ups.training.settings import Fit
 
 
@@ -25,7 +25,7 @@ def quick() -> Run:
         data=Synthetic(equation="burgers", nu=(0.001,), num_trajectories=400),
         codec=Refined(),
         operator=FluxLaw(),
-        peers=_peers(),
+        baselines=_baselines(),
         training=_training(seconds=40.0),
     )
 
@@ -36,7 +36,7 @@ def reference() -> Run:
         data=PDEBench(),
         codec=Refined(factor=4),
         operator=FluxLaw(),
-        peers=_peers(),
+        baselines=_baselines(),
         training=_training(seconds=600.0),
     )
 
@@ -52,7 +52,7 @@ def latent() -> Run:
         data=Synthetic(equation="burgers", nu=(0.001,), num_trajectories=400),
         codec=Convolutional(num_levels=3, dim=4),
         operator=SpectralRate(width=48),
-        peers={"tuned_fno": TunedFNO()},
+        baselines={"tuned_fno": TunedFNO()},
         codec_training=Fit(seconds=120.0, unroll=((0.0, 1),), symmetries=("shift",)),
         training=_training(seconds=120.0),
     )
@@ -64,7 +64,7 @@ def viscosities() -> Run:
         data=Synthetic(equation="burgers", nu=(0.001, 0.01, 0.1, 0.4, 1.0), num_trajectories=800),
         codec=Refined(),
         operator=FluxLaw(),
-        peers={"tuned_fno": TunedFNO()},
+        baselines={"tuned_fno": TunedFNO()},
         training=_training(seconds=120.0),
     )
 
@@ -73,7 +73,7 @@ def kicked() -> Run:
     """Random kicks: operator, corrector and student against the perfect ensemble, noise and a CRPS operator."""
     return Run(
         data=Kicked(num_trajectories=800, num_frames=21, num_cells=128),
-        peers={"crps_operator": StochasticOperator()},
+        baselines={"crps_operator": StochasticOperator()},
         corrector=CorrectorSettings(),
         student=StudentSettings(),
         solver_cells=(128,),
@@ -181,7 +181,7 @@ def _generative(seconds: float) -> Fit:
     return _training(seconds).model_copy(update={"unroll": ((0.0, 1),), "ema_decay": 0.999})
 
 
-def _peers() -> dict:
+def _baselines() -> dict:
     return {
         "pdebench_fno": PDEBenchFNO(),
         "unet": UNet1d(),

@@ -11,7 +11,7 @@ from ups.models.mean_operator import Mean
 from ups.models.operator import SpectralFlux
 from ups.models.peers import TunedFNO
 from ups.models.residual_nets import ParametersAlone, SpectralLocal
-from ups.runs.pipeline import Run
+from ups.runs.settings import Run
 from ups.training.settings import Fit
 
 
@@ -83,4 +83,4 @@ def steady_from_initial() -> Run:
 
 def _run(data: Synthetic, symmetries: tuple[Symmetry, ...], seconds: float = 60.0) -> Run:
     training = Fit(seconds=seconds, symmetries=symmetries, ema_decay=0.99)
-    return Run(data=data, peers={"tuned_fno": TunedFNO()}, training=training)
+    return Run(data=data, baselines={"tuned_fno": TunedFNO()}, training=training)

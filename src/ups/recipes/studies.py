@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ups.config import override
 from ups.recipes import burgers
-from ups.runs.pipeline import Run
+from ups.runs.settings import Run
 from ups.studies.study import Decision, PrimaryMetric, Study
 
 
 def burgers_optimizer() -> Study[Run]:
     """Is Muon worth it? Burgers' equation, the operator for 20 s, three seeds: five minutes on two cores."""
-    short = ["peers={}", "data.num_trajectories=300", "data.num_cells=128", "training.seconds=20"]
+    short = ["baselines={}", "data.num_trajectories=300", "data.num_cells=128", "training.seconds=20"]
     short += ["training.batch_size=20", "training.warmup=20", "training.num_validations=4"]
     return Study[Run](
         question="At equal seconds, does Muon train the operator to a smaller rollout error than AdamW?",

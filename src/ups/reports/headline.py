@@ -126,9 +126,9 @@ def _findings(run: RunFolder, table: LadderTable, row: LadderRow) -> Iterator[st
     for other in table.rows:
         if other.num_blown_up:
             yield f"{other.rung.name} {_value(other)}."
-    for name, stage in run.record.get("stages", {}).items():
-        if stage.get("finding"):
-            yield f"Training of {name}: {stage['finding']}."
+    for name, stage in run.record.stages.items():
+        if stage.finding:
+            yield f"Training of {name}: {stage.finding}."
     yield from _about_the_truth(run, row)
 
 
@@ -163,8 +163,7 @@ def _speed(table: LadderTable, name: str, other: str) -> str:
 
 
 def _about_the_truth(run: RunFolder, row: LadderRow) -> Iterator[str]:
-    data = run.record.get("data", {})
-    floor = data.get("truth_floor")
+    floor = run.physics.data.truth_floor if run.physics.data else None
     relative = row.mean_error or row.error
     if relative.mean < max(REFERENCE_FLOOR, 3.0 * (floor or 0.0)):
         size = (
@@ -172,7 +171,4 @@ def _about_the_truth(run: RunFolder, row: LadderRow) -> Iterator[str]:
             if floor
             else ", whose own error run.json does not state"
         )
-        yield (
-            f"An error this small depends on the truth it is measured against "
-            f"({data.get('truth', 'the test split')}{size})."
-        )
+        yield (f"An error this small depends on the truth it is measured against (the test split{size}).")

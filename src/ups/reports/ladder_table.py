@@ -78,7 +78,7 @@ def ladder_table(run: RunFolder, question: Question) -> LadderTable:
     """
     scores = run.scores(question.name, question.metric)
     of_mean = run.scores(question.name, question.mean_metric) if question.mean_metric else {}
-    reasons = run.record.get("not_scored", {}).get(question.name, {})
+    reasons = run.physics.not_scored.get(question.name, {})
     rows = []
     for rung in run.rungs:
         if rung.name in scores:

@@ -86,7 +86,7 @@ def _error_figure(
     }
     curves = {name: curve for name, curve in run.curves(question.name, metric).items() if name not in unseen}
     if any(len(curve.time) > 1 for curve in curves.values()):
-        floor = float(run.record.get("data", {}).get("truth_floor") or 0.0)
+        floor = (run.physics.data.truth_floor if run.physics.data else None) or 0.0
         ours = [row.rung.name for row in table.of_kind("ours")]
         yield (
             "error",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ups.evaluation.metrics import MORE_IS_BETTER
+from ups.record import PhysicsRecord, Record
 from ups.reports.ensemble_table import ensemble_table
 from ups.reports.headline import headline
 from ups.reports.ladder_table import LadderTable, ladder_table
@@ -16,7 +17,6 @@ from ups.reports.page import flatten, write_page
 from ups.reports.palette import rung_styles
 from ups.reports.plates import make_plates
 from ups.reports.run_folder import RunFolder, read_run
-from ups.reports.wording import number
 from ups.types import UserError
 
 GROUPS = {
@@ -61,7 +61,7 @@ def write_report(run_dir: Path) -> None:
         raise UserError(f"{run.rows}: holds no scores; evaluate the run first")
     tables = [ladder_table(run, question) for question in run.questions]
     content = {
-        "name": run.record.get("run") or run_dir.resolve().name,
+        "name": run_dir.resolve().name,
         "record": run.record,
         "headline": headline(run, tables[0]),
         "tables": tables,
@@ -69,7 +69,7 @@ def write_report(run_dir: Path) -> None:
         "bars": {table.question.name: interval_bars(table) for table in tables},
         "metrics": {table.question.name: metric_lines(run, table) for table in tables},
         "ensembles": ensemble_table(run, tables[0]),
-        "guards": guards(run.record),
+        "guards": guards(run.physics),
         "plates": make_plates(run, tables, run_dir / "figures"),
         "styles": rung_styles(run.rungs),
         "provenance": list(provenance(run.record)),
@@ -121,31 +121,24 @@ def metric_lines(run: RunFolder, table: LadderTable) -> list[MetricLine]:
     return lines
 
 
-def guards(record: dict[str, Any]) -> dict[str, list[str]]:
-    """Return what each stage had to show beside its loss, as sentences; numbers stand behind their names."""
-    return {
-        stage: [f"{name} {number(value)}" for name, value in found.items()]
-        if isinstance(found, dict)
-        else found
-        for stage, found in record.get("guards", {}).items()
-    }
+def guards(record: PhysicsRecord) -> dict[str, list[str]]:
+    """Return what each stage had to show beside its loss, as sentences."""
+    return {stage: list(found) for stage, found in record.guards.items()}
 
 
-def provenance(record: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+def provenance(record: Record) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Yield the groups of run.json that say how the run was made, each as lines (key.path, value)."""
     titles = {
         "settings": "Settings",
         "data": "Data",
         "versions": "Versions",
-        "digests": "Digests",
         "machine": "Machine",
     }
+    stated = record.model_dump(mode="json")
     for key, title in titles.items():
-        if record.get(key):
-            yield title, list(flatten(record[key]))
-    rest = [(key, str(record[key])) for key in ("seed", "started", "evaluated", "command") if key in record]
-    if rest:
-        yield "Run", rest
+        if stated.get(key):
+            yield title, list(flatten(stated[key]))
+    yield "Run", [(key, str(stated[key])) for key in ("seed", "started", "evaluated")]
 
 
 def _mean_and_error(score: np.ndarray) -> tuple[float, float]:

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from ups import record
 from ups.evaluation.protocols import PROTOCOLS
 from ups.evaluation.rows import query, trajectory_scores
+from ups.record import ImageRecord, PhysicsRecord
 from ups.types import UserError
 
 Log = list[dict[str, Any]]
@@ -70,7 +72,18 @@ class RunFolder:
     """The evidence of one run, read from its files when it is asked for; nothing is computed anew but means."""
 
     path: Path
-    record: dict[str, Any]
+    record: PhysicsRecord | ImageRecord
+
+    @property
+    def physics(self) -> PhysicsRecord:
+        """The record of a ladder.
+
+        Raises:
+            UserError: the run is of another bench.
+        """
+        if not isinstance(self.record, PhysicsRecord):
+            raise UserError(f"{self.path}: a run of the {self.record.bench} bench has no ladder")
+        return self.record
 
     @property
     def rows(self) -> Path:
@@ -111,10 +124,7 @@ class RunFolder:
     @cached_property
     def rungs(self) -> tuple[Rung, ...]:
         """The ladder from low to high, then steppers that have scores but were not named in it."""
-        stated = [
-            Rung(rung["name"], rung.get("kind", ""), rung.get("num_members", 1))
-            for rung in self.record.get("ladder", [])
-        ]
+        stated = [Rung(rung.name, rung.kind, rung.num_members) for rung in self.physics.ladder]
         found = query(
             self.rows, "select distinct stepper from rows where protocol != 'cost' order by stepper"
         )
@@ -127,11 +137,7 @@ class RunFolder:
 
         Order, description and ranking metric are those of run.json, else those of `ups.evaluation.protocols`.
         """
-        entries = [
-            entry if isinstance(entry, dict) else {"name": entry}
-            for entry in self.record.get("protocols", [])
-        ]
-        stated = {entry["name"]: entry for entry in entries}
+        stated = {entry.name: entry.model_dump() for entry in self.physics.protocols}
         known = {
             protocol.name: {"description": protocol.description, "primary": protocol.primary}
             for protocol in PROTOCOLS
@@ -160,7 +166,7 @@ class RunFolder:
     def logs(self) -> dict[str, Log]:
         """The log rows of each stage, in the order of training."""
         files = {path.parent.name: path for path in sorted(self.path.glob("stages/*/log.jsonl"))}
-        order = dict.fromkeys([*self.record.get("stages", {}), *files])
+        order = dict.fromkeys([*self.record.stages, *files])
         return {
             name: [json.loads(line) for line in files[name].read_text().splitlines()]
             for name in order
@@ -170,14 +176,12 @@ class RunFolder:
     @cached_property
     def axis(self) -> Axis:
         """The names and units of the data."""
-        data = self.record.get("data", {})
-        each = data.get("each", ())
-        return Axis(
-            tuple(field["name"] for field in each),
-            tuple(field["unit"] for field in each),
-            data.get("space_unit", ""),
-            data.get("time_unit", ""),
-        )
+        data = self.physics.data
+        if data is None:
+            return Axis((), (), "", "")
+        fields = data.fields
+        units = tuple(field.unit for field in fields.each)
+        return Axis(fields.names, units, fields.grid.axes[0].unit, fields.time_unit)
 
     @cached_property
     def examples(self) -> dict[str, np.ndarray]:
@@ -221,12 +225,9 @@ def read_run(run_dir: Path) -> RunFolder:
     """Open a run folder.
 
     Raises:
-        UserError: the folder lacks run.json or rows.parquet, or run.json is not JSON.
+        UserError: the folder lacks run.json or rows.parquet, or run.json is damaged.
     """
     for name in ("run.json", "rows.parquet"):
         if not (run_dir / name).exists():
             raise UserError(f"{run_dir}: not a finished run, it has no {name}")
-    try:
-        return RunFolder(run_dir, json.loads((run_dir / "run.json").read_text()))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{run_dir / 'run.json'}: not valid JSON: {error}") from None
+    return RunFolder(run_dir, record.read(run_dir))

@@ -1,242 +1,96 @@
-"""READ FIRST. A run from top to bottom: data, codec, operator, peers, corrector, student, ladder, report."""
+"""READ FIRST. A run from top to bottom: data, codec, the rungs one by one, the ladder, the report."""
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass, replace
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Any, cast
 
-import torch
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
-from torch import Generator, nn
+from torch import nn
 
-from ups import record
+from ups import checkpoint, record
 from ups.config import Settings, digest
-from ups.data.kicked import Kicked
-from ups.data.pdebench import PDEBench
 from ups.data.splits import Splits, initial_hashes, split
-from ups.data.steady import Steady
-from ups.data.synthetic import Synthetic
-from ups.evaluation.ladder import Rung, error, leading_protocol, match, measure
+from ups.evaluation.ladder import Rung, error, leading_protocol, measure
 from ups.evaluation.outcomes import compare_outcomes
 from ups.evaluation.protocols import ONE_STEP, PDEBENCH
 from ups.evaluation.rows import RowStore
 from ups.files import written_whole
-from ups.models.autoencoder import AutoencoderSettings, IdentityPatches
-from ups.models.checkpoint import save
-from ups.models.colored_noise import ColoredNoise
-from ups.models.corrector import Corrected, CorrectorSettings
 from ups.models.emulator import Emulator
 from ups.models.normalizer import fit_normalizer
-from ups.models.operator import OperatorSettings, SpectralFlux
-from ups.models.peers import (
-    ChangePeer,
-    DilatedResNet,
-    PDEBenchFNO,
-    Persistence,
-    StatePeer,
-    TunedFNO,
-    UNet1d,
-)
-from ups.models.residual import ResidualSpectrum
-from ups.models.stochastic import StochasticOperator, StochasticPeer
-from ups.models.student import StudentSettings
 from ups.progress import bar
-from ups.solvers.stepper import Coarse
-from ups.streams import stream
+from ups.record import Fitted, PhysicsRecord, RungRecord
 from ups.reports.report import write_report
+from ups.runs.rungs import Below, Calibrated, RungSpec
+from ups.runs.settings import Run
 from ups.training import distributed
-from ups.training.corrector_stages import Correct, explain, judge
-from ups.training.ensemble_stages import CRPSForecast
-from ups.training.fit import Fitted, fit
-from ups.training.power import match_power
-from ups.training.residuals import residual_spectrum
+from ups.training.fit import fit
 from ups.training.settings import Fit
 from ups.training.stages import Autoencode, Forecast, Stage
-from ups.training.start import look_at
 from ups.training.store import Store
-from ups.training.student_stages import Distill
 from ups.training.trackers import Tracker, open_tracker
 from ups.training.update import check
-from ups.types import Trajectory
 
 KNOWN = "known_initial_conditions.json"
-
-PeerSettings = Annotated[
-    PDEBenchFNO | TunedFNO | DilatedResNet | UNet1d | StochasticOperator, Field(discriminator="kind")
-]
-Peer = StatePeer | ChangePeer | StochasticPeer
-
-
-class Run(Settings):
-    """All that a run depends on; a recipe is a function that returns one."""
-
-    data: Annotated[Synthetic | Kicked | Steady | PDEBench, Field(discriminator="kind")]
-    """Where the trajectories come from."""
-    codec: AutoencoderSettings = IdentityPatches()
-    """Between frames and the tokens that the operator advances."""
-    operator: OperatorSettings = SpectralFlux()
-    """Our network: the change of the tokens over one frame."""
-    peers: dict[str, PeerSettings] = {}
-    """The networks that one would otherwise pick, trained on the same batches with the same budget."""
-    corrector: CorrectorSettings | None = None
-    """The generative model of what the operator gets wrong; null leaves it and its baselines out."""
-    student: StudentSettings | None = None
-    """The corrector in one or two network calls; null leaves it out."""
-    solver_cells: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (32, 64, 128, 256, 512, 1024)
-    """Grids of the classical solver; the coarsest that is as accurate as the operator becomes a rung."""
-    codec_training: Fit = Fit(updates=2000, unroll=((0.0, 1),))
-    """How the codec is trained, if it has anything to train."""
-    training: Fit = Fit(seconds=60.0)
-    """How the operator and each peer are trained."""
-    corrector_training: Fit = Fit(seconds=120.0, unroll=((0.0, 1),))
-    """How the corrector is trained."""
-    student_training: Fit = Fit(seconds=120.0, unroll=((0.0, 1),))
-    """How the student is trained."""
-    num_members: Annotated[int, Field(ge=2)] = 16
-    """Members of the ensembles that stochastic rungs forecast."""
-    seed: NonNegativeInt = 0
-    """Of initial weights, batches and noise; data have their own."""
-
-    @field_validator("peers")
-    @classmethod
-    def _names_are_folders(cls, peers: dict[str, PeerSettings]) -> dict[str, PeerSettings]:
-        taken = {"operator", "codec", "emulator", "corrector", "student"}
-        for name in peers:
-            if name in taken or not name.isidentifier():
-                raise ValueError(
-                    f"'{name}' cannot name a peer: use letters, digits and _, and none of {sorted(taken)}"
-                )
-        return peers
-
-    @model_validator(mode="after")
-    def _a_student_has_a_teacher(self) -> Run:
-        if self.student and not self.corrector:
-            raise ValueError("student: there is no corrector to teach it; set corrector, or student=null")
-        return self
+"""In a run folder: what the networks have seen, so that no evaluation uses it."""
+TESTED = "test_initial_conditions.json"
+"""In a run folder: what was scored, in the order of the rows, so that runs are compared on the same trajectories."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What every stage of one run is trained from and written to."""
+    """What every training of one run has in common."""
 
-    settings: Run
     splits: Splits
     store: Store
+    seed: int
     tracker: Tracker | None = None
-
-    def stream(self, name: str) -> Generator:
-        """Return the stream of random numbers of that name, on the device of the networks."""
-        return stream(self.settings.seed, name, device=distributed.device())
-
-
-def run(settings: Run, folder: Path, tracker: str = "none") -> None:
-    """Train every stage, measure the ladder on the test split, write the report. Run again to resume.
-
-    Nothing is written before the data are read and every network is built. `tracker` names the dashboard that
-    also gets the training logs ("trackio", "tensorboard", "wandb").
-    """
-    dashboard = open_tracker(tracker, "ups", folder)
-    splits = load(settings)
-    networks = build(settings, splits)
-    with Store(folder) as store:
-        begun = record.begin(folder, settings) if distributed.is_main() else {}
-        remember(splits, folder)
-        if "finished" in begun:
-            sys.stderr.write(f"finished before; report: {folder / 'report.html'}\n")
-            return
-
-        work = Work(settings, splits, store, dashboard)
-        fitted = train_emulator(networks.emulator, work)
-        for name, peer in networks.peers.items():
-            fitted[name] = train_peer(name, peer, work)
-        judged, guards = {}, {}
-        if networks.corrected:
-            fitted["corrector"], judged["corrector"] = train_corrector(networks.corrected, work)
-            guards["corrector"] = explain(judged["corrector"])
-            sys.stderr.write("".join(f"corrector: {line}\n" for line in guards["corrector"]))
-        if networks.corrected and settings.student:
-            networks = replace(networks, student=settings.student.build(networks.corrected))
-            fitted["student"] = train_student(networks, work)
-        if not distributed.is_main():
-            return
-
-        seconds = {name: stage.seconds for name, stage in fitted.items()}
-        rungs = ladder(settings, splits.validation, networks, seconds)
-        with bar("evaluating") as progress:
-            rows = RowStore(folder, run=folder.name, seed=settings.seed)
-            test = splits.test.to(distributed.device())
-            found = measure(rungs, networks.emulator.reconstruct, test, rows, progress)
-        if isinstance(settings.data, Steady):
-            guards["outcomes"] = compare_outcomes(rungs, test, settings.seed)
-
-        found["stages"] = {name: asdict(stage) for name, stage in fitted.items()}
-        found["guards"], found["judged"] = guards, judged
-        parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-        found["data"] = {"digest": splits.digest} | record.describe(settings.data.kind, parts)
-        made = begun | found | {"evaluated": record.now()}
-        record.write(folder, made)
-        write_report(folder)
-        # last: a run without its report is not finished
-        record.write(folder, made | {"finished": record.now()})
-        sys.stderr.write(f"report: {folder / 'report.html'}\n")
 
 
 @dataclass(frozen=True)
-class Networks:
-    """Every network of a run, from the emulator up."""
+class Climbed:
+    """A rung that is ready to be scored: all settings that it was made from, and the seconds of all its training."""
 
-    emulator: Emulator
-    peers: dict[str, Peer]
-    corrected: Corrected | None = None
-    student: Corrected | None = None
+    ready: Calibrated
+    made_from: tuple[Settings | None, ...]
+    seconds: float
 
 
-def build(settings: Run, splits: Splits) -> Networks:
-    """Return every network, untrained, and see that data and settings fit; the student comes from its teacher.
+def run(settings: Run, folder: Path, tracker: str = "none") -> None:
+    """Train every rung, measure the ladder on the test split, write the report. Run again to resume.
 
-    Raises:
-        UserError: they do not fit.
+    Nothing is written before the data are read and every rung is built. `tracker` names the dashboard that also gets
+    the training logs ("trackio", "tensorboard", "wandb").
     """
-    emulator = build_emulator(settings, splits)
-    peers = {name: build_peer(settings, name, splits) for name in settings.peers}
-    for name, stepper in {"operator": emulator, **peers}.items():
-        check(Forecast(name, stepper, settings.training.unroll), splits.train, settings.training)
-    if not settings.corrector:
-        return Networks(emulator, peers)
-    codec = emulator.codec
-    unknown = ResidualSpectrum(torch.ones(codec.num_tokens // 2 + 1, codec.dim), codec.num_tokens)
-    corrected = settings.corrector.build(emulator, unknown, stream(settings.seed, "corrector"))
-    corrected = corrected.to(distributed.device())
-    check(Correct("corrector", corrected), splits.train, settings.corrector_training)
-    return Networks(emulator, peers, corrected)
+    dashboard = open_tracker(tracker, "ups", folder)
+    splits = load(settings)
+    below = ground(settings, splits)
+    rehearse(settings.rungs, below)
+    with Store(folder) as store:
+        begun: Any = record.begin(folder, settings, PhysicsRecord) if distributed.is_main() else None
+        if begun is not None and begun.finished:
+            sys.stderr.write(f"finished before; report: {folder / 'report.html'}\n")
+            return
+        remember(splits, folder)
 
+        work = Work(splits, store, settings.seed, dashboard)
+        done = {"codec": train_codec(settings, below, work)}
+        for spec in settings.rungs:
+            done[spec.name] = climb(spec, below, done, work)
+            below = below.under(spec.name, done[spec.name].ready.stepper)
+        if not distributed.is_main():
+            return
 
-def ladder(settings: Run, data: Trajectory, networks: Networks, seconds: dict[str, float]) -> list[Rung]:
-    """Return the rungs of a run; `data` choose the classical solver that is as accurate as the operator."""
-    emulator, members = networks.emulator, settings.num_members
-    rungs = [Rung("persistence", "trivial", Persistence()), *solver(settings, data, emulator)]
-    for name, peer in networks.peers.items():
-        drawn = isinstance(peer, StochasticPeer)
-        rungs.append(Rung(name, "peer", peer, seconds[name], members if drawn else 1))
-    spent = seconds.get("operator", 0.0) + seconds.get("codec", 0.0)
-    rungs.append(Rung("operator", "ours", emulator, spent))
-    if networks.corrected:
-        noise = ColoredNoise(emulator, networks.corrected.correction.spectrum)
-        rungs.append(Rung("operator + colored noise", "peer", noise, spent, members))
-        spent += seconds["corrector"]
-        rungs.append(Rung("corrector", "ours", networks.corrected, spent, members))
-    if networks.student:
-        spent += seconds["student"]
-        rungs.append(Rung("student", "ours", networks.student, spent, members))
-    if isinstance(settings.data, Steady):
-        rungs.append(Rung("climatology", "trivial", settings.data.climatology(), num_members=members))
-    if isinstance(settings.data, Kicked):
-        perfect = settings.data.perfect()
-        rungs.append(Rung("perfect ensemble", "ceiling", perfect, num_members=members))
-    return rungs
+        made = begun.also(**score(settings, below, done, work, folder))
+        record.write(folder, made)
+        write_report(folder)
+        # last: a run without its report is not finished
+        record.write(folder, made.also(finished=record.now()))
+        sys.stderr.write(f"report: {folder / 'report.html'}\n")
 
 
 def load(settings: Run) -> Splits:
@@ -245,121 +99,73 @@ def load(settings: Run) -> Splits:
         return split(settings.data.load(progress=progress))
 
 
+def ground(settings: Run, splits: Splits) -> Below:
+    """Return what the first rung stands on: the normalizer of the training split, and the codec, untrained."""
+    fields, num_cells = splits.train.fields, splits.train.values.shape[-1]
+    below = Below(splits.train, splits.validation, fit_normalizer(splits.train), None, settings.seed)
+    codec = settings.codec.build(fields, num_cells, below.stream("codec"))
+    return replace(below, codec=codec.to(distributed.device()))
+
+
+def rehearse(specs: Sequence[RungSpec], below: Below) -> None:
+    """Build every rung untrained, and throw all away: what does not fit fails here, before anything is written.
+
+    Raises:
+        UserError: a rung does not fit the data or what it stands on.
+    """
+    for spec in specs:
+        stepper = spec.build(below)
+        if stage := spec.stage(stepper, below):
+            check(stage, below.train, cast(Fit, spec.training))
+        below = below.under(spec.name, stepper)
+
+
 def remember(splits: Splits, folder: Path) -> None:
-    """Write down the initial conditions that the networks get to know, so that no evaluation uses them."""
-    if distributed.is_main():
-        known = [*initial_hashes(splits.train.values), *initial_hashes(splits.validation.values)]
-        with written_whole(folder / KNOWN) as temporary:
-            temporary.write_text(json.dumps(sorted(set(known))))
+    """Write down which initial conditions the networks get to know, and which are scored."""
+    if not distributed.is_main():
+        return
+    known = {*initial_hashes(splits.train.values), *initial_hashes(splits.validation.values)}
+    for name, hashes in ((KNOWN, sorted(known)), (TESTED, initial_hashes(splits.test.values))):
+        with written_whole(folder / name) as temporary:
+            temporary.write_text(json.dumps(hashes))
 
 
-def build_emulator(settings: Run, splits: Splits) -> Emulator:
-    """Return the untrained emulator: normalizer, codec and operator that fit each other and the data."""
-    fields, num_cells = splits.train.fields, splits.train.values.shape[-1]
-    codec = settings.codec.build(fields, num_cells, stream(settings.seed, "codec"))
-    operator = settings.operator.build(codec, fields, stream(settings.seed, "operator"))
-    emulator = Emulator(fit_normalizer(splits.train), codec, operator, fields, num_cells)
-    return emulator.to(distributed.device())
-
-
-def build_peer(settings: Run, name: str, splits: Splits) -> Peer:
-    """Return an untrained peer."""
-    fields, num_cells = splits.train.fields, splits.train.values.shape[-1]
-    generator = stream(settings.seed, name)
-    peer = settings.peers[name].build(fields, fit_normalizer(splits.train), num_cells, generator)
-    return peer.to(distributed.device())
-
-
-def train_emulator(emulator: Emulator, work: Work) -> dict[str, Fitted]:
-    """Train the codec, then the operator on top of it, each if it has parameters; save both as one emulator."""
-    stages = {}
-    settings, codec = work.settings, cast(nn.Module, emulator.codec)
+def train_codec(settings: Run, below: Below, work: Work) -> Climbed:
+    """Train the codec, if it has parameters, and fix it: all that comes on top moves in one space."""
+    codec, how = cast(nn.Module, below.codec), settings.codec_training
+    made_from, fitted = (settings.codec, how), None
     if any(parameter.requires_grad for parameter in codec.parameters()):
-        stage = Autoencode("codec", codec, emulator.normalizer)
-        stages["codec"] = _fit(stage, settings.codec_training, work, settings.codec)
-        codec.requires_grad_(False)  # the operator learns to move in a fixed space
-    looked = look_at(emulator, work.splits.train)
-    if any(parameter.requires_grad for parameter in cast(nn.Module, emulator.operator).parameters()):
-        stage = Forecast("operator", emulator, settings.training.unroll, settings.training.noise)
-        made_from = (settings.codec, settings.codec_training, settings.operator)
-        fitted = _fit(stage, settings.training, work, *made_from)
-        stages["operator"] = replace(fitted, seconds=fitted.seconds + looked)
-    emulator.requires_grad_(False)  # what comes on top leaves it as it is
+        fitted = fit_stage(Autoencode("codec", codec, below.normalizer), how, made_from, work)
+        codec.requires_grad_(False)
+    return Climbed(Calibrated(None, fitted), made_from, fitted.seconds if fitted else 0.0)
+
+
+def climb(spec: RungSpec, below: Below, done: Mapping[str, Climbed], work: Work) -> Climbed:
+    """Build a rung, train it, calibrate it and save it."""
+    under = [done[name] for name in spec.on]
+    made_from = (*(part for rung in under for part in rung.made_from), *spec.made_from, spec.training)
+    stepper = spec.build(below)
+    begun = time.monotonic()
+    spec.prepare(stepper, below)
+    prepared, fitted = time.monotonic() - begun, None
+    if stage := spec.stage(stepper, below):
+        fitted = fit_stage(stage, cast(Fit, spec.training), made_from, work)
+        fitted = replace(fitted, seconds=fitted.seconds + prepared)
+    ready = spec.calibrate(stepper, fitted, below)
     if distributed.is_main():
-        save(emulator, work.store.folder / "stages" / "emulator")
-    return stages
+        sys.stderr.write("".join(f"{spec.name}: {line}\n" for line in ready.guards))
+        if isinstance(ready.stepper, checkpoint.Saveable):
+            checkpoint.save(ready.stepper, home(work.store.folder, spec.name))
+    own = ready.fitted.seconds if ready.fitted else prepared
+    return Climbed(ready, made_from, own + sum(rung.seconds for rung in under))
 
 
-def train_corrector(corrected: Corrected, work: Work) -> tuple[Fitted, dict[str, float]]:
-    """Train the corrector on the operator's residuals; save it with its emulator; say what it has learned.
-
-    The size and the spectrum of the residuals are those of the validation split: on trajectories that the operator
-    was trained on they are too small.
-    """
-    settings, splits = work.settings, work.splits
-    how = cast(CorrectorSettings, settings.corrector)
-    corrector, validation = corrected.correction, splits.validation.to(distributed.device())
-    spectrum = residual_spectrum(corrected.emulator, validation, how.rolled_steps)
-    corrector.spectrum.load_state_dict(spectrum.state_dict())
-    stage = Correct("corrector", corrected)
-    made_from = (settings.codec, settings.codec_training, settings.operator, settings.training, how)
-    fitted = _fit(stage, settings.corrector_training, work, *made_from)
-    train = splits.train.to(distributed.device())
-    fitted = match_power("corrector", corrected, train, fitted, work.stream("corrector/power"))
-    if distributed.is_main():
-        save(corrected, work.store.folder / "stages" / "corrector" / "stepper")
-    return fitted, judge(stage, train, validation, work.stream("corrector/judge"))
+def home(folder: Path, name: str) -> Path:
+    """Return where a run keeps the stepper of a rung."""
+    return folder / "stages" / name / "stepper"
 
 
-def train_student(networks: Networks, work: Work) -> Fitted:
-    """Train the student to do in few jumps what its teacher, the corrector, does in many; save it."""
-    settings = work.settings
-    student, corrected = cast(Corrected, networks.student), cast(Corrected, networks.corrected)
-    corrected.requires_grad_(False)
-    stage = Distill("student", student, corrected)
-    made_from = (settings.operator, settings.training, settings.corrector, settings.corrector_training)
-    fitted = _fit(stage, settings.student_training, work, *made_from, cast(StudentSettings, settings.student))
-    train = work.splits.train.to(distributed.device())
-    fitted = match_power("student", student, train, fitted, work.stream("student/power"))
-    if distributed.is_main():
-        save(student, work.store.folder / "stages" / "student" / "stepper")
-    return fitted
-
-
-def train_peer(name: str, peer: Peer, work: Work) -> Fitted:
-    """Train one peer by the same loss, on the same batches, with the same budget; save it.
-
-    A stochastic peer has the CRPS of its members for a loss.
-    """
-    settings, how = work.settings, work.settings.training
-    if isinstance(peer, StochasticPeer):
-        how = how.model_copy(update={"unroll": peer.settings.unroll})
-        stage = CRPSForecast(name, peer, how.unroll, peer.settings.num_members, peer.settings.fairness)
-    else:
-        stage = Forecast(name, peer, how.unroll, how.noise)
-    fitted = _fit(stage, how, work, settings.peers[name])
-    if distributed.is_main():
-        save(peer, work.store.folder / "stages" / name / "stepper")
-    return fitted
-
-
-def solver(settings: Run, validation: Trajectory, emulator: Emulator) -> list[Rung]:
-    """Return the classical solver on the coarsest grid that is as accurate as the operator on these data."""
-    equation = settings.data.equation_class
-    if equation is None:
-        return []
-    protocol = leading_protocol(validation.values.shape[1])
-    target = error(emulator, validation.to(distributed.device()), protocol)
-    native = validation.values.shape[-1]
-    grids = (
-        Coarse(equation, validation.fields, cells, native, samples_are_points=True)
-        for cells in settings.solver_cells
-    )
-    place, stepper = match(grids, validation, protocol, target)
-    return [Rung(f"solver, {settings.solver_cells[place]} cells", "solver", stepper)]
-
-
-def _fit(stage: Stage, how: Fit, work: Work, *made_from: Settings | None) -> Fitted:
+def fit_stage(stage: Stage, how: Fit, made_from: Sequence[Settings | None], work: Work) -> Fitted:
     """Fit one stage, watched on the validation split; a forecast is scored by the protocol that will rank it.
 
     What is trained one step ahead, as the mean of a random future must be, is scored one step ahead.
@@ -371,19 +177,47 @@ def _fit(stage: Stage, how: Fit, work: Work, *made_from: Settings | None) -> Fit
     def validate() -> float:
         return error(cast(Forecast, stage).stepper, validation, protocol)
 
+    parts = [part and part.model_dump(mode="json") for part in made_from]
     with bar(f"training {stage.name}") as progress:
         return fit(
             stage,
             work.splits.train,
             work.store,
             how,
-            work.settings.seed,
+            work.seed,
             validate=validate if isinstance(stage, Forecast) else None,
             held_out=validation,
             tracker=work.tracker,
             progress=progress,
-            digest=digest([
-                work.splits.digest,
-                *(part and part.model_dump(mode="json") for part in made_from),
-            ]),
+            digest=digest([work.splits.digest, *parts]),
         )
+
+
+def score(
+    settings: Run, below: Below, done: Mapping[str, Climbed], work: Work, folder: Path
+) -> dict[str, Any]:
+    """Measure every rung on the test split; return what the record says of it."""
+    specs, test = settings.rungs, work.splits.test.to(distributed.device())
+    labels = {spec.label(below.steppers[spec.name]): spec.name for spec in specs}
+    rungs = [
+        Rung(label, spec.kind, below.steppers[spec.name], done[spec.name].seconds, spec.num_members)
+        for label, spec in zip(labels, specs, strict=True)
+    ]
+    with bar("evaluating") as progress:
+        rows = RowStore(folder, run=folder.name, seed=settings.seed)
+        reconstruct = cast(Emulator, below.steppers["operator"]).reconstruct
+        found = measure(rungs, reconstruct, test, rows, progress)
+    ladder = tuple(RungRecord(**entry, folder=labels.get(entry["name"], "")) for entry in found["ladder"])
+    ready = {name: rung.ready for name, rung in done.items()}
+    guards = {name: rung.guards for name, rung in ready.items() if rung.guards}
+    if "climatology" in ready:
+        guards["outcomes"] = tuple(compare_outcomes(rungs, test, settings.seed))
+    parts = {"train": work.splits.train, "validation": work.splits.validation, "test": work.splits.test}
+    return found | {
+        "ladder": ladder,
+        "stages": {name: rung.fitted for name, rung in ready.items() if rung.fitted},
+        "guards": guards,
+        "judged": {name: dict(rung.judged) for name, rung in ready.items() if rung.judged},
+        "data": record.describe(settings.data, parts, work.splits.digest),
+        "evaluated": record.now(),
+    }

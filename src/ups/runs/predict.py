@@ -6,13 +6,11 @@ from pathlib import Path
 
 import torch
 
-from ups.config import nearest
 from ups.data.pdebench import PDEBench, require_folder, write_pdebench
 from ups.evaluation.rollout import rollout
-from ups.models.emulator import load
 from ups.models.misfits import misfits
-from ups.models.saved import Trained, load_saved
 from ups.progress import bar
+from ups.runs.saved import load
 from ups.streams import stream
 from ups.types import UserError
 
@@ -42,7 +40,7 @@ def predict(
             too few frames; the forecast is not finite.
     """
     require_folder(output)
-    model = load_trained(run_dir, stepper)
+    model = load(run_dir, stepper)
     given = source.load()
     num_frames = given.values.shape[1]
     first = start if start >= 0 else num_frames + start
@@ -74,17 +72,3 @@ def predict(
     ensemble = torch.cat([initial.expand(num_members, *initial.shape), members], dim=2)
     extra = {"members": ensemble.transpose(0, 1)} if num_members > 1 else None
     write_pdebench(output, ensemble.mean(0), given.fields, given.params, extra, source.equation)
-
-
-def load_trained(run_dir: Path, name: str) -> Trained:
-    """Return the operator, a peer, the corrector or the student of a finished run.
-
-    Raises:
-        UserError: there is none of that name.
-    """
-    if name == "operator":
-        return load(run_dir)
-    peers = [path.parent.name for path in sorted(run_dir.glob("stages/*/stepper"))]
-    if name not in peers:
-        raise UserError(f"{run_dir}: no stepper '{name}'{nearest(name, ['operator', *peers])}")
-    return load_saved(run_dir / "stages" / name / "stepper")

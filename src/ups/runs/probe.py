@@ -14,8 +14,10 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ups import checkpoint
 from ups.runs import pipeline
-from ups.config import digest, override
+from ups.runs.settings import Run
+from ups.config import digest, override, validate
 from ups.data.windows import draw_windows
 from ups.evaluation.correction_probes import frozen_corrector, jump_objectives, walk_set
 from ups.evaluation.denoiser_probes import CANONICAL, Depth, Frozen
@@ -25,18 +27,18 @@ from ups.files import written_whole
 from ups.images.bench import ImageRun, load_bench
 from ups.models.corrector import Corrected
 from ups.models.emulator import Emulator
-from ups.images.denoiser import load_denoiser
 from ups.models.stochastic import StochasticPeer
-from ups.runs.predict import load_trained
+from ups.runs.saved import load
 from ups.probes.curvature import Curvature, Objective, curvature
 from ups.probes.frozen import ProbeSet, still
 from ups.probes.gradients import gradient, module_norms
 from ups.probes.products import Params
-from ups.runs.kinds import read_settings
+from ups import record
 from ups.streams import stream
 from ups.training.ensemble_stages import almost_fair_crps
 from ups.training.residuals import residuals
 from ups.training.stages import relative_error
+from ups.record import ImageRecord
 from ups.types import Trajectory
 
 
@@ -81,13 +83,14 @@ def probe(run_dir: Path, assignments: Sequence[str], say: Callable[[str], None])
     Raises:
         UserError: the run is not finished, or an assignment names no setting.
     """
-    settings, made = read_settings(run_dir)
-    if isinstance(settings, ImageRun):
+    made = record.read_finished(run_dir)
+    if isinstance(made, ImageRecord):
+        settings = validate(ImageRun, made.settings)
         how: DenoiserProbe | StageProbe = override(settings.probe, assignments)
         findings = _probe_images(settings.model_copy(update={"probe": how}), run_dir)
     else:
         how = override(StageProbe(), assignments)
-        findings = _probe_stages(settings, how, run_dir, made["stages"])
+        findings = _probe_stages(validate(Run, made.settings), how, run_dir, made.stages)
     path = run_dir / "probes" / f"{digest(how, 8)}.json"
     measured = []
     for finding in findings:
@@ -103,14 +106,14 @@ def probe(run_dir: Path, assignments: Sequence[str], say: Callable[[str], None])
 def _probe_images(settings: ImageRun, run_dir: Path) -> Iterator[Finding]:
     found = load_bench(settings).probe_set
     for weights in settings.probe.weights:
-        denoiser = load_denoiser(run_dir / "stages" / "denoiser" / weights)
+        denoiser = checkpoint.load(run_dir / "stages" / "denoiser" / weights)
         frozen = Frozen(denoiser, found, settings.probe.precision)
         objectives = settings.probe.all_objectives(settings.weighting)
         yield from _denoiser("denoiser", frozen, settings.probe, objectives, weights)
 
 
 def _probe_stages(
-    settings: pipeline.Run, how: StageProbe, run_dir: Path, stages: Iterable[str]
+    settings: Run, how: StageProbe, run_dir: Path, stages: Iterable[str]
 ) -> Iterator[Finding]:
     train = pipeline.load(settings).train
 
@@ -120,14 +123,14 @@ def _probe_stages(
     for name in stages:
         match name:
             case "codec":
-                yield _codec(cast(Emulator, load_trained(run_dir, "operator")), windows(1), how)
+                yield _codec(cast(Emulator, load(run_dir, "operator")), windows(1), how)
             case "corrector":
-                yield from _corrector(cast(Corrected, load_trained(run_dir, name)), windows, how)
+                yield from _corrector(cast(Corrected, load(run_dir, name)), windows, how)
             case "student":
-                pair = (cast(Corrected, load_trained(run_dir, each)) for each in ("student", "corrector"))
+                pair = (cast(Corrected, load(run_dir, each)) for each in ("student", "corrector"))
                 yield _student(*pair, windows, how)
             case _:
-                stepper = load_trained(run_dir, name)
+                stepper = load(run_dir, name)
                 batch = windows(stepper.num_context + how.num_steps)
                 objective, params = forecast_objective(stepper, batch, how)
                 yield _finding(name, objective, params, _windows_set(batch, how), how)

@@ -87,5 +87,5 @@ def _surroundings(record: Record) -> dict[str, Any]:
     return {
         "versions": record.get("versions"),
         "machine": record.get("machine"),
-        "data": {"digest": record.get("data", {}).get("digest")},
+        "data": {"digest": (record.get("data") or {}).get("digest")},
     }

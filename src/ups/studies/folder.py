@@ -132,8 +132,8 @@ def read_study(folder: Path) -> StudyFolder:
 
 def _finished(folder: Path) -> Record:
     record = read_run(folder).record
-    if "finished" not in record:
+    if not record.finished:
         raise UserError(
             f"{folder}: the run is not finished; `ups study` with the same definition finishes it"
         )
-    return record
+    return record.model_dump(mode="json")

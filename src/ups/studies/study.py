@@ -248,7 +248,7 @@ def is_finished(folder: Path, settings: Settings) -> bool:
         record = json.loads((folder / "run.json").read_text())
     except (OSError, ValueError):
         return False  # the run itself says what is wrong with its folder
-    return "finished" in record and digest(record["settings"]) == digest(settings)
+    return bool(record.get("finished")) and digest(record["settings"]) == digest(settings)
 
 
 def failure(folder: Path) -> str:

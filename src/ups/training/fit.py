@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ import torch
 from ups.config import digest as digest_of
 from ups.data.windows import draw_windows
 from ups.progress import Progress
+from ups.record import Fitted
 from ups.streams import stream
 from ups.training import distributed, overfit, stability
 from ups.training.allocator import keep_freed_memory
@@ -44,28 +45,6 @@ It looks at the state, leaves it as it is, and draws from streams of its own; it
 
 class DivergenceError(RuntimeError):
     """Too many updates were skipped: the run cannot go on."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What a training cost and brought.
-
-    `skill` is the loss over the trivial predictor's loss, with the kept weights, on training windows of the last
-    phase: 0 is perfect, above 1 is a failure. `score` is the best validation, reached after `best_update`; None if
-    there was none. `seconds` is wall time, interruptions left out. `finding` says what the watches found, if they
-    did: overfitting, or a rollout that is lost while the loss falls.
-    """
-
-    updates: int
-    seconds: float
-    planned_seconds: float | None
-    skill: float
-    score: float | None
-    best_update: int
-    num_skipped: int
-    num_parameters: int
-    stopped_early: bool = False
-    finding: str | None = None
 
 
 def fit(

@@ -11,7 +11,7 @@ from torch import Generator
 from ups.models.corrector import Corrected
 from ups.models.residual import mode_powers
 from ups.progress import bar
-from ups.training.fit import Fitted
+from ups.record import Fitted
 from ups.training.residuals import spread_residuals
 from ups.types import Trajectory
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from ups.checkpoint import read, restore, save
 from ups.config import Settings
-from ups.models.checkpoint import read, restore, save
 from ups.streams import stream
 from ups.types import UserError
 
@@ -50,7 +50,7 @@ def test_a_save_that_dies_before_the_manifest_leaves_the_old_model(tmp_path, mon
     def die(self, *args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ups.models.checkpoint.Record.model_dump_json", die)
+    monkeypatch.setattr("ups.checkpoint.Record.model_dump_json", die)
     with pytest.raises(KeyboardInterrupt):
         save(Toy(4), tmp_path)
     monkeypatch.undo()
