@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -51,7 +51,7 @@ class Manifest(Settings):
         """Return the model, its numbers still to be restored."""
         raise NotImplementedError
 
-    def changed(self, assignments: Iterable[str]) -> Self:
+    def changed(self, assignments: Iterable[str]) -> Any:
         """Return the manifest with free settings changed, each named by the last part of its path.
 
         Raises:

@@ -89,6 +89,41 @@ def list_recipes() -> None:
 
 
 @app.command()
+def show(
+    recipe: Annotated[
+        str, typer.Argument(help="A name (burgers.quick), file.py:function, or a .yaml/.json file.")
+    ],
+    settings: Assignments = None,
+) -> None:
+    """Show a recipe's settings and their meaning, its rungs, and what a run takes on this machine."""
+    from ups.config import override
+    from ups.recipes.find import find_run
+    from ups.reports.wording import count, duration
+    from ups.runs.settings import Run
+    from ups.runs.show import estimates, memory_gb, settings_lines
+
+    chosen = override(find_run(recipe)[1], settings or [])
+    lines = list(settings_lines(chosen))
+    for line in lines:
+        typer.echo(f"{line.path + '=' + line.value:46} {line.meaning}")
+    if isinstance(chosen, Run):
+        found = estimates(chosen)
+        typer.echo(
+            f"\n{'rung':18} {'kind':10} {'stands on':12} {'parameters':>10} {'updates':>8} {'training':>12}"
+        )
+        for each in found:
+            trained = (count(each.updates), duration(each.seconds)) if each.updates else ("", "")
+            typer.echo(
+                f"{each.name:18} {each.kind:10} {each.on:12} {count(each.num_parameters):>10} "
+                f"{trained[0]:>8} {trained[1]:>12}"
+            )
+        total = duration(sum(each.seconds for each in found))
+        typer.echo(
+            f"training: about {total} on this machine; memory: about {memory_gb(chosen, found):.2g} GB"
+        )
+
+
+@app.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
     settings: Assignments = None,

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -111,7 +111,7 @@ class Record(Settings):
     finished: str = ""
     """Empty as long as the run is not."""
 
-    def also(self, **parts: Any) -> Self:
+    def also(self, **parts: Any) -> Any:
         """Return the record with some parts replaced, all of it validated again."""
         return type(self).model_validate(dict(self) | parts)
 
@@ -229,7 +229,7 @@ def describe(source: Any, parts: dict[str, Trajectory], digest: str = "") -> Dat
     return DataRecord(
         source=source.kind,
         digest=digest,
-        equation=source.equation or "",
+        equation=getattr(source, "equation", ""),
         trajectories={name: len(part) for name, part in parts.items()},
         frames=first.values.shape[1],
         fields=first.fields,

@@ -3,7 +3,8 @@ import pytest
 from tiny_images import tiny as tiny_images
 from tiny_recipe import tiny
 from ups.images import bench as image_bench
-from ups.runs import kinds as runs, pipeline
+from ups.runs import kinds as runs
+from ups.runs import pipeline
 from ups.types import UserError
 
 

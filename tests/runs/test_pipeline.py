@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from ups.models.saved import load_saved
 
 import ups
 from tiny_recipe import kicked, steady, tiny
@@ -16,7 +17,6 @@ from ups.data.synthetic import Synthetic
 from ups.evaluation.rows import query, trajectory_scores
 from ups.models.autoencoder import Convolutional
 from ups.models.operator import Transformer
-from ups.models.saved import load_saved
 from ups.runs.pipeline import load, run
 from ups.runs.reevaluate import evaluate
 from ups.types import UserError

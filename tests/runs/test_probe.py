@@ -8,10 +8,10 @@ from ups.models.autoencoder import Convolutional
 from ups.models.emulator import Emulator, load
 from ups.models.normalizer import fit_normalizer
 from ups.models.operator import Transformer
-from ups.runs.predict import load_trained
-from ups.runs.probe import StageProbe, _codec, forecast_objective, probe
 from ups.probes.products import hessian_form
 from ups.probes.trace import hutchinson, rademacher
+from ups.runs.predict import load_trained
+from ups.runs.probe import StageProbe, _codec, forecast_objective, probe
 from ups.streams import stream
 from ups.training.ensemble_stages import CRPSForecast
 from ups.training.stages import Autoencode, Forecast

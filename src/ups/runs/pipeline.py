@@ -147,7 +147,7 @@ def climb(spec: RungSpec, below: Below, done: Mapping[str, Climbed], work: Work)
     stepper = spec.build(below)
     begun = time.monotonic()
     spec.prepare(stepper, below)
-    prepared, fitted = time.monotonic() - begun, None
+    prepared, fitted = round(time.monotonic() - begun, 3), None
     if stage := spec.stage(stepper, below):
         fitted = fit_stage(stage, cast(Fit, spec.training), made_from, work)
         fitted = replace(fitted, seconds=fitted.seconds + prepared)
