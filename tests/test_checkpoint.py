@@ -1,31 +1,33 @@
 import json
+from typing import ClassVar, Literal
 
 import pytest
 import torch
 from torch import nn
 
-from ups.checkpoint import read, restore, save
-from ups.config import Settings
+from ups.checkpoint import Manifest, load, save
 from ups.streams import stream
 from ups.types import UserError
 
 
-class Width(Settings):
+class Width(Manifest):
+    kind: Literal["test_toy"] = "test_toy"
     width: int
+    rate: float = 0.1
+    free: ClassVar[tuple[str, ...]] = ("rate",)
+
+    def build(self):
+        return Toy(self.width, seed=9, rate=self.rate)
 
 
 class Toy(nn.Linear):
-    def __init__(self, width, seed=0):
+    def __init__(self, width, seed=0, rate=0.1):
         super().__init__(width, width)
+        self.rate = rate
         nn.init.normal_(self.weight, generator=stream(seed, "toy"))
 
     def manifest(self):
-        return Width(width=self.in_features)
-
-
-def load(folder):
-    manifest, tensors = read(folder, Width)
-    return restore(Toy(manifest.width, seed=9), tensors, folder)
+        return Width(width=self.in_features, rate=self.rate)
 
 
 def weights(folder):
@@ -50,7 +52,7 @@ def test_a_save_that_dies_before_the_manifest_leaves_the_old_model(tmp_path, mon
     def die(self, *args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ups.checkpoint.Record.model_dump_json", die)
+    monkeypatch.setattr("ups.checkpoint.Saved.model_dump_json", die)
     with pytest.raises(KeyboardInterrupt):
         save(Toy(4), tmp_path)
     monkeypatch.undo()
@@ -107,3 +109,18 @@ def test_the_weights_cannot_lie_outside_the_folder(tmp_path):
     manifest = tmp_path / "model" / "model.json"
     manifest.write_text(manifest.read_text().replace(name, f"/elsewhere/{name}"))
     assert torch.equal(load(tmp_path / "model").weight, Toy(3).weight)
+
+
+def test_free_settings_change_and_no_others(tmp_path):
+    save(Toy(3), tmp_path)
+    assert load(tmp_path, ["rate=0.5"]).rate == 0.5
+    with pytest.raises(UserError, match=r"'width' of a trained test_toy cannot change now \(valid: rate\)"):
+        load(tmp_path, ["width=4"])
+
+
+def test_a_kind_that_no_module_defines_is_named(tmp_path):
+    save(Toy(3), tmp_path)
+    path = tmp_path / "model.json"
+    path.write_text(path.read_text().replace("test_toy", "test_toj"))
+    with pytest.raises(UserError, match="'test_toj' is not known .*did you mean 'test_toy'"):
+        load(tmp_path)

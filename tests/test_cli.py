@@ -100,10 +100,10 @@ def test_an_ensemble_is_forecast_by_the_corrector_and_its_student(ups, tmp_path,
 
 
 def test_the_run_folder_is_named_after_the_recipe_and_what_was_changed(ups, tmp_path):
-    assert ups("run", RECIPE, "training.updates=2", "peers={}")[0] == 0
+    assert ups("run", RECIPE, "training.updates=2", "baselines={}")[0] == 0
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("tiny-")
-    code, _, err = ups("run", RECIPE, "training.updates=2", "peers={}")
+    code, _, err = ups("run", RECIPE, "training.updates=2", "baselines={}")
     assert code == 0
     assert "finished before" in err
 
@@ -198,7 +198,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_written_file(ups, tmp_path, 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))  # no file may grow beyond 2 kB
     try:
-        code, _, err = ups("run", RECIPE, "--out", tmp_path / "full", "peers={}", "training.updates=3")
+        code, _, err = ups("run", RECIPE, "--out", tmp_path / "full", "baselines={}", "training.updates=3")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert code == 2
@@ -247,7 +247,7 @@ def test_two_runs_in_one_folder_at_once_are_refused(tmp_path):
 
 
 def test_two_processes_under_torchrun_write_one_run(tmp_path):
-    settings = ["training.updates=6", "peers={}", "--out", str(tmp_path / "run")]
+    settings = ["training.updates=6", "baselines={}", "--out", str(tmp_path / "run")]
     command = [
         sys.executable,
         "-m",

@@ -4,6 +4,7 @@ import pytest
 
 from ups import record
 from ups.config import Settings
+from ups.record import Fitted, ImageRecord, PhysicsRecord, RungRecord
 from ups.types import UserError
 
 
@@ -16,30 +17,66 @@ class Run(Settings):
     inner: Inner = Inner()
 
 
+def begin(folder, settings=None):
+    return record.begin(folder, settings or Run(), PhysicsRecord)
+
+
 def test_the_record_of_equal_settings_is_gone_on_with(tmp_path):
-    first = record.begin(tmp_path, Run())
-    assert record.begin(tmp_path, Run()) == first
-    assert first["settings"] == {"seed": 0, "inner": {"rate": 0.1}}
-    assert first["versions"]["torch"]
-    assert first["machine"]["threads"] >= 1
+    first = begin(tmp_path)
+    assert begin(tmp_path) == first
+    assert first.settings == {"seed": 0, "inner": {"rate": 0.1}}
+    assert first.versions["torch"]
+    assert first.machine["threads"] >= 1
 
 
 def test_other_settings_are_refused_and_named(tmp_path):
-    record.begin(tmp_path, Run())
+    begin(tmp_path)
     with pytest.raises(UserError, match=r"other settings \(inner\.rate: 0\.1 -> 0\.2, seed: 0 -> 1\)"):
-        record.begin(tmp_path, Run(seed=1, inner=Inner(rate=0.2)))
+        begin(tmp_path, Run(seed=1, inner=Inner(rate=0.2)))
 
 
-def test_a_folder_without_a_record_is_no_run(tmp_path):
+@pytest.mark.parametrize(
+    "content", ["{", "null", "[]", "{}", '{"bench": "weather"}', '{"bench": "physics", "x": 1}', "1e9"]
+)
+def test_a_folder_without_a_record_is_no_run(tmp_path, content):
     with pytest.raises(UserError, match="not a run folder"):
         record.read(tmp_path)
-    (tmp_path / record.NAME).write_text("{")
-    with pytest.raises(UserError, match="damaged"):
+    (tmp_path / record.NAME).write_text(content)
+    with pytest.raises(UserError) as error:
         record.read(tmp_path)
+    assert str(tmp_path / record.NAME) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_written_is_read_again_as_the_kind_that_it_was(tmp_path):
+    fitted = Fitted(3, 1.5, None, 0.2, None, 3, 0, 10, finding="it rises")
+    made = begin(tmp_path).also(
+        stages={"operator": fitted}, ladder=(RungRecord(name="operator", kind="ours", num_members=4),)
+    )
+    record.write(tmp_path, made)
+    assert record.read(tmp_path) == made
+    record.write(tmp_path, ImageRecord(settings={}, seed=1, started="now", versions={}, machine={}))
+    assert record.read(tmp_path).bench == "images"
+
+
+def test_a_part_of_the_wrong_kind_is_no_record(tmp_path):
+    made = begin(tmp_path)
+    with pytest.raises(ValueError, match="ladder"):
+        made.also(ladder=[{"name": "operator"}])
+    with pytest.raises(ValueError, match="truth_flor"):
+        made.also(truth_flor=0.1)
+
+
+def test_a_run_that_is_not_finished_is_said_to(tmp_path):
+    made = begin(tmp_path)
+    with pytest.raises(UserError, match="not finished"):
+        record.read_finished(tmp_path)
+    record.write(tmp_path, made.also(finished=record.now()))
+    assert record.read_finished(tmp_path).finished
 
 
 def test_the_record_is_replaced_in_one_step(tmp_path):
-    record.write(tmp_path, {"a": 1})
-    record.write(tmp_path, {"a": 2})
-    assert json.loads((tmp_path / record.NAME).read_text()) == {"a": 2}
+    made = begin(tmp_path)
+    record.write(tmp_path, made.also(notes=("a",)))
+    assert json.loads((tmp_path / record.NAME).read_text())["notes"] == ["a"]
     assert [path.name for path in tmp_path.iterdir()] == [record.NAME]

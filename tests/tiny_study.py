@@ -8,7 +8,7 @@ from ups.studies.study import Study
 
 def rates() -> Study[Run]:
     """Does a learning rate of nothing train?"""
-    short = ["peers={}", "training.updates=20", "solver_cells=[32]"]
+    short = ["baselines={}", "training.updates=20", "solver_cells=[32]"]
     return Study[Run](
         question="Does the tiny operator learn?",
         base=override(tiny(), short),

@@ -3,14 +3,14 @@ from ups.recipes import burgers
 
 def test_the_operator_and_every_peer_get_the_same_training():
     run = burgers.reference()
-    assert set(run.peers) == {"pdebench_fno", "unet", "dilated_resnet", "tuned_fno"}
+    assert set(run.baselines) == {"pdebench_fno", "unet", "dilated_resnet", "tuned_fno"}
     assert run.training.seconds == 600
-    assert "training" not in {name for peer in run.peers.values() for name in type(peer).model_fields}
+    assert "training" not in {name for peer in run.baselines.values() for name in type(peer).model_fields}
 
 
 def test_the_quick_recipe_is_the_reference_on_our_own_data_and_a_coarser_state_for_less_time():
     quick, reference = burgers.quick(), burgers.reference()
-    assert quick.peers == reference.peers
+    assert quick.baselines == reference.baselines
     assert quick.operator == reference.operator
     assert quick.codec.model_copy(update={"factor": 4}) == reference.codec
     assert quick.training.model_copy(update={"seconds": 600.0}) == reference.training

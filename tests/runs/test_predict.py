@@ -8,7 +8,8 @@ from tiny_recipe import tiny
 from ups.config import override
 from ups.data.pdebench import PDEBench, write_pdebench
 from ups.runs.pipeline import load
-from ups.runs.predict import load_trained, predict
+from ups.runs.predict import predict
+from ups.runs.saved import load as load_rung
 from ups.types import Trajectory, UserError
 
 
@@ -35,7 +36,7 @@ def test_the_forecast_is_the_rollout_in_the_layout_of_the_input(tiny_run, source
 
 def test_a_peer_forecasts_from_as_many_frames_as_it_needs(tiny_run, source, tmp_path, test_split):
     predict(tiny_run, source, tmp_path / "out.hdf5", num_steps=3, start=4, stepper="tuned_fno")
-    peer = load_trained(tiny_run, "tuned_fno")
+    peer = load_rung(tiny_run, "tuned_fno")
     expected = ups.rollout(peer, test_split.values[:, 3:5], test_split.params, 3)[0]
     assert torch.equal(PDEBench(file=(tmp_path / "out.hdf5",)).load().values[:, 1:], expected)
 
@@ -53,7 +54,7 @@ def test_members_are_written_beside_their_mean(tiny_run, source, tmp_path):
     [
         ({"start": 99}, "no frame 99, the input has frames 0 to 13"),
         ({"start": 0, "stepper": "tuned_fno"}, "tuned_fno needs 2 frames up to the start, there are 1"),
-        ({"stepper": "tuned_fnu"}, r"no stepper 'tuned_fnu' \(did you mean 'tuned_fno'\?\)"),
+        ({"stepper": "tuned_fnu"}, r"no trained rung 'tuned_fnu' \(did you mean 'tuned_fno'\?\)"),
     ],
 )
 def test_what_cannot_be_forecast_is_said(tiny_run, source, tmp_path, options, message):

@@ -5,12 +5,12 @@ import torch
 
 from lines import on_line
 from ups.models.autoencoder import Convolutional
-from ups.models.emulator import Emulator, load
+from ups.models.emulator import Emulator
 from ups.models.normalizer import fit_normalizer
 from ups.models.operator import Transformer
 from ups.probes.products import hessian_form
 from ups.probes.trace import hutchinson, rademacher
-from ups.runs.predict import load_trained
+from ups.runs.saved import load as load_rung
 from ups.runs.probe import StageProbe, _codec, forecast_objective, probe
 from ups.streams import stream
 from ups.training.ensemble_stages import CRPSForecast
@@ -47,7 +47,7 @@ def test_operator_and_peers_of_a_run_are_probed_under_their_forecast_loss(tiny_r
 
 def test_the_forecast_objective_is_the_loss_of_the_stage_and_scales_with_it(tiny_run):
     fields = on_line(("u",), ("1",), 1.0, 0.05, params=("beta",))
-    emulator = load(tiny_run)
+    emulator = load_rung(tiny_run)
     values = torch.sin(torch.arange(2 * 3 * 32).reshape(2, 3, 1, 32) / 5.0)
     batch = Trajectory(values, torch.ones(2, len(emulator.fields.params)), fields)
     objective, params = forecast_objective(emulator, batch, StageProbe(num_steps=2))
@@ -84,7 +84,7 @@ def test_corrector_student_and_stochastic_peers_are_probed_too(kicked_run):
 
 
 def test_a_stochastic_stepper_is_asked_for_the_score_that_trained_it(kicked_run):
-    peer = load_trained(kicked_run, "crps_operator")
+    peer = load_rung(kicked_run, "crps_operator")
     values = torch.sin(torch.arange(2 * 3 * 32).reshape(2, 3, 1, 32) / 5.0)
     batch = Trajectory(values, torch.ones(2, len(peer.fields.params)), peer.fields)
     objective, params = forecast_objective(peer, batch, StageProbe(num_steps=2, seed=3))

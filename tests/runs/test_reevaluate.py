@@ -1,13 +1,15 @@
-import json
-
 import numpy as np
 import pytest
 import torch
 
-from tiny_recipe import tiny
+from tiny_recipe import kicked, steady, tiny
 from ups.data.pdebench import write_pdebench
+from ups import record
+from ups.record import PhysicsRecord
 from ups.evaluation.rows import trajectory_scores
-from ups.runs.pipeline import load
+from ups.config import override
+from ups.runs.pipeline import load, run
+from ups.runs.saved import load as load_rung
 from ups.runs.reevaluate import evaluate
 from ups.types import Trajectory, UserError
 
@@ -46,20 +48,51 @@ def test_trajectories_that_the_training_knows_are_left_out(tiny_run, tmp_path):
     np.testing.assert_allclose(
         np.sort(scores(tmp_path / "out")["operator"]), np.sort(scores(tiny_run)["operator"]), rtol=1e-5
     )
-    record = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert any("start like one of the training; left out" in note for note in record["notes"])
+    notes = record.read(tmp_path / "out").notes
+    assert any("start like one of the training; left out" in note for note in notes)
     with pytest.raises(UserError, match="every trajectory starts like one of the training"):
         evaluate(tiny_run, tmp_path / "known.hdf5", [], tmp_path / "none")
 
 
-def test_only_settings_of_the_data_may_change(tiny_run, tmp_path):
-    with pytest.raises(UserError, match="only settings of the data"):
+def test_what_was_trained_cannot_change(tiny_run, tmp_path):
+    with pytest.raises(UserError, match="of a finished run only the data"):
         evaluate(tiny_run, None, ["training.updates=3"], tmp_path / "out")
 
 
 def test_an_unfinished_run_is_refused(tmp_path):
     with pytest.raises(UserError, match="not a run folder"):
         evaluate(tmp_path, None, [], None)
-    (tmp_path / "run.json").write_text("{}")
+    record.begin(tmp_path, tiny(), PhysicsRecord)
     with pytest.raises(UserError, match="not finished"):
         evaluate(tmp_path, None, [], None)
+
+
+def test_a_run_is_sampled_again_in_other_ways_one_rung_for_each(kicked_run, tmp_path):
+    evaluate(kicked_run, None, ["num_members=4", "corrector.num_steps=[1,2]"], tmp_path / "again")
+    found = trajectory_scores(tmp_path / "again" / "rows.parquet", "pdebench", "fair_crps")
+    assert {"corrector, num_steps=1", "corrector, num_steps=2", "student", "operator"} <= set(found)
+    ladder = {rung.name: rung for rung in record.read(tmp_path / "again").ladder}
+    assert ladder["corrector, num_steps=1"].folder == ladder["corrector, num_steps=2"].folder == "corrector"
+    assert {rung.num_members for rung in ladder.values()} == {1, 4}
+    assert not np.array_equal(found["corrector, num_steps=1"], found["corrector, num_steps=2"])
+
+
+def test_references_are_those_of_the_run_and_never_made_from_the_data_that_are_scored(tmp_path, monkeypatch):
+    """Under another seed of the data a split of its own would put scored trajectories into the climatology."""
+    run(steady(), tmp_path / "run")
+    pool = load_rung(tmp_path / "run", "climatology")
+    monkeypatch.setattr("ups.runs.rungs.Climatology", None)
+    evaluate(tmp_path / "run", None, ["data.seed=1"], tmp_path / "again")
+    again = trajectory_scores(tmp_path / "again" / "rows.parquet", "from_initial", "fair_crps")
+    assert again["climatology"].shape == (1, 40)
+    ends = {frame.numpy().tobytes() for frame in pool.frames}
+    scored = steady().model_copy(update={"data": override(steady().data, ["seed=1"])}).data.load().values[:, -1]
+    assert not ends & {frame.numpy().tobytes() for frame in scored}
+
+
+def test_a_file_is_measured_against_every_reference_of_the_run(kicked_run, tmp_path):
+    test = load(override(kicked(), ["data.seed=3"])).test
+    write_pdebench(tmp_path / "other.hdf5", test.values, test.fields, test.params)
+    evaluate(kicked_run, tmp_path / "other.hdf5", [], tmp_path / "out")
+    before = {rung.name for rung in record.read(kicked_run).ladder}
+    assert {rung.name for rung in record.read(tmp_path / "out").ladder} == before

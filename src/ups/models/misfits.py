@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ups.models.normalizer import Normalizer
 from ups.types import Fields, Trajectory
 
 
+@runtime_checkable
 class Trained(Protocol):
     """A model that knows the data it was trained on."""
 

@@ -26,7 +26,7 @@ from ups.record import PhysicsRecord, RungRecord
 from ups.reports.report import write_report
 from ups.runs.pipeline import KNOWN, TESTED
 from ups.runs.saved import load, open_run
-from ups.runs.settings import Run
+from ups.runs.settings import DataSettings
 from ups.training import distributed
 from ups.types import Trajectory, UserError
 
@@ -36,7 +36,7 @@ Members = Annotated[int, Field(ge=2)]
 class Again(Settings):
     """What of a finished run may change when it is evaluated again, besides how its rungs sample."""
 
-    data: Annotated[Any, Run.model_fields["data"]]
+    data: DataSettings
     """Where the trajectories come from."""
     num_members: Members
     """Members of the ensembles that stochastic rungs forecast."""
