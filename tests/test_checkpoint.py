@@ -122,5 +122,5 @@ def test_a_kind_that_no_module_defines_is_named(tmp_path):
     save(Toy(3), tmp_path)
     path = tmp_path / "model.json"
     path.write_text(path.read_text().replace("test_toy", "test_toj"))
-    with pytest.raises(UserError, match="'test_toj' is not known .*did you mean 'test_toy'"):
+    with pytest.raises(UserError, match=r"'test_toj' is not known .*did you mean 'test_toy'"):
         load(tmp_path)

@@ -214,6 +214,7 @@ def score(
         guards["outcomes"] = tuple(compare_outcomes(rungs, test, settings.seed))
     parts = {"train": work.splits.train, "validation": work.splits.validation, "test": work.splits.test}
     return found | {
+        "notes": (*settings.notes, *found["notes"]),
         "ladder": ladder,
         "stages": {name: rung.fitted for name, rung in ready.items() if rung.fitted},
         "guards": guards,

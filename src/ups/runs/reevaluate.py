@@ -66,6 +66,8 @@ def evaluate(run_dir: Path, file: Path | None, assignments: Sequence[str], out: 
     test = unseen(given, run_dir, file)
 
     folder = out or run_dir / "evaluations" / (file.stem if file else "again")
+    if (folder / "stages").exists():
+        raise UserError(f"{folder}: is a run, which an evaluation would overwrite; choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
     seconds = {name: fitted.seconds for name, fitted in made.stages.items()}
     rungs, folders = [], {}
