@@ -152,7 +152,10 @@ BAD = {
     "unknown symmetry": (["run", RECIPE, "training.symmetries=[shif]"], "shif"),
     "unknown tracker": (["run", RECIPE, "--tracker", "tensorbord"], "did you mean 'tensorboard'"),
     "output is a file": (["run", RECIPE, "--out", "text.hdf5"], "text.hdf5"),
-    "no such run": (["predict", "none", "--input", "good.hdf5", "--output", "out.hdf5"], "no emulator here"),
+    "no such run": (
+        ["predict", "none", "--input", "good.hdf5", "--output", "out.hdf5"],
+        "is it a run folder",
+    ),
     "unknown study": (["study", "studies.burgers_optimiser"], "did you mean 'studies.burgers_optimizer'"),
     "variant that is no setting": (
         ["study", STUDY, "variants.fast=[training.learning_rat=1]", "--out", "new"],

@@ -17,7 +17,7 @@ def training():
 
 
 def draw(nu, num=6000):
-    stepper = Climatology(training())
+    stepper = Climatology(training().values[:, -1], training().params)
     assert isinstance(stepper, Stepper)
     state = stepper.encode(torch.full((num, 1, 1, 4), 9.0), torch.full((num, 1), nu))
     return stepper.decode(stepper.advance(state, stream(0, "draw")))
@@ -36,7 +36,7 @@ def test_the_last_frames_of_the_nearest_parameters_come_equally_often(nu, ends):
 
 
 def test_a_row_draws_for_its_own_parameters():
-    stepper = Climatology(training())
+    stepper = Climatology(training().values[:, -1], training().params)
     params = torch.tensor([1.0, 2.0] * 500)[:, None]
     frames, _ = stepper.advance(stepper.encode(torch.zeros(1000, 1, 1, 4), params), stream(1, "draw"))
     assert (frames[::2] < 2).all()
@@ -45,6 +45,6 @@ def test_a_row_draws_for_its_own_parameters():
 
 def test_it_draws_from_the_generator_alone():
     assert torch.equal(draw(2.0, 50), draw(2.0, 50))
-    stepper = Climatology(training())
+    stepper = Climatology(training().values[:, -1], training().params)
     with pytest.raises(ValueError, match="generator"):
         stepper.advance(stepper.encode(torch.zeros(1, 1, 1, 4), torch.ones(1, 1)))

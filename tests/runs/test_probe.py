@@ -4,6 +4,9 @@ import pytest
 import torch
 
 from lines import on_line
+from tiny_recipe import tiny
+from ups import record
+from ups.record import PhysicsRecord
 from ups.models.autoencoder import Convolutional
 from ups.models.emulator import Emulator
 from ups.models.normalizer import fit_normalizer
@@ -46,7 +49,7 @@ def test_operator_and_peers_of_a_run_are_probed_under_their_forecast_loss(tiny_r
 
 
 def test_the_forecast_objective_is_the_loss_of_the_stage_and_scales_with_it(tiny_run):
-    fields = on_line(("u",), ("1",), 1.0, 0.05, params=("beta",))
+    fields = on_line(("u",), ("1",), 1.0, 0.05, params=("beta",), cells=32)
     emulator = load_rung(tiny_run)
     values = torch.sin(torch.arange(2 * 3 * 32).reshape(2, 3, 1, 32) / 5.0)
     batch = Trajectory(values, torch.ones(2, len(emulator.fields.params)), fields)
@@ -94,7 +97,7 @@ def test_a_stochastic_stepper_is_asked_for_the_score_that_trained_it(kicked_run)
 
 
 def test_a_codec_is_asked_for_its_reconstruction_and_the_operator_above_it_for_nothing():
-    fields = on_line(("u",), ("1",), 1.0, 0.05, params=("nu",))
+    fields = on_line(("u",), ("1",), 1.0, 0.05, params=("nu",), cells=32)
     values = torch.sin(torch.arange(4 * 1 * 32).reshape(4, 1, 1, 32) / 5.0)
     batch = Trajectory(values, torch.ones(4, 1), fields)
     codec = Convolutional(width=8).build(fields, 32, stream(0, "codec"))
@@ -111,6 +114,6 @@ def test_probes_that_cannot_be_made_are_said_in_one_line(tiny_image_run, tmp_pat
         probe(tmp_path, [], lambda _: None)
     with pytest.raises(UserError, match="did you mean 'num_vectors'"):
         probe(tiny_image_run, ["num_vector=3"], lambda _: None)
-    (tmp_path / "run.json").write_text("{}")
+    record.begin(tmp_path, tiny(), PhysicsRecord)
     with pytest.raises(UserError, match="not finished"):
         probe(tmp_path, [], lambda _: None)

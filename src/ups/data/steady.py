@@ -14,8 +14,6 @@ from torch import Tensor
 from ups.config import Settings, digest
 from ups.data.blocks import BLOCK, Report, fill
 from ups.data.cache import cache_folder, cached
-from ups.data.climatology import Climatology
-from ups.data.splits import split
 from ups.data.synthetic import Values
 from ups.progress import Progress
 from ups.solvers.equations import AllenCahn
@@ -69,10 +67,6 @@ class Steady(Settings):
     def equation_class(self) -> None:
         """None: a solver that marches to rest from frame 0 made the truth, and is no rung to compare a guess with."""
         return None
-
-    def climatology(self) -> Climatology:
-        """Return the stepper that forecasts a random steady state of the training split."""
-        return Climatology(split(self.load()).train)
 
     def load(self, cache_dir: Path | None = None, progress: Progress | None = None) -> Trajectory:
         """Return the problems, from the cache if they were made before and are unharmed.

@@ -154,8 +154,7 @@ def climb(spec: RungSpec, below: Below, done: Mapping[str, Climbed], work: Work)
     ready = spec.calibrate(stepper, fitted, below)
     if distributed.is_main():
         sys.stderr.write("".join(f"{spec.name}: {line}\n" for line in ready.guards))
-        if isinstance(ready.stepper, checkpoint.Saveable):
-            checkpoint.save(ready.stepper, home(work.store.folder, spec.name))
+        checkpoint.save(ready.stepper, home(work.store.folder, spec.name))
     own = ready.fitted.seconds if ready.fitted else prepared
     return Climbed(ready, made_from, own + sum(rung.seconds for rung in under))
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from ups.solvers.stepper import Coarse, CoarseState
+from ups.checkpoint import Manifest
+from ups.solvers.stepper import Coarse, CoarseManifest, CoarseState
 
 
 @dataclass(frozen=True)
@@ -80,3 +82,23 @@ class Kicked:
     def decode(self, state: CoarseState) -> Float[Tensor, "batch 1 cell"]:
         """Return the frame on the native grid, in float32."""
         return self.solver.decode(state)
+
+    def manifest(self) -> KickedManifest:
+        """Return all that is needed to build this solver again."""
+        return KickedManifest(solver=self.solver.manifest(), size=self.kicks.size, width=self.kicks.width)
+
+
+class KickedManifest(Manifest):
+    """From what a kicked solver was built."""
+
+    kind: Literal["kicked_solver"] = "kicked_solver"
+    solver: CoarseManifest
+    """What solves between two kicks."""
+    size: tuple[float, float]
+    """Bounds of the height of a kick."""
+    width: tuple[float, float]
+    """Bounds of the standard deviation of a kick."""
+
+    def build(self) -> Kicked:
+        """Return the solver."""
+        return Kicked(self.solver.build(), Kicks(self.size, self.width))

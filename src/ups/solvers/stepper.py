@@ -4,14 +4,43 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from ups.checkpoint import Manifest
+from ups.solvers import equations
 from ups.solvers.equations import Equation
 from ups.solvers.resampling import averages_of, points_of, resample
 from ups.types import Fields, UserError, describe_boundaries
+
+
+class CoarseManifest(Manifest):
+    """From what a solver on a grid was built."""
+
+    kind: Literal["solver"] = "solver"
+    equation: str
+    """The name of its class."""
+    fields: Fields
+    """The data that it reads and writes."""
+    num_cells: int
+    """Of the solver."""
+    native_cells: int
+    """Of the data."""
+    samples_are_points: bool
+    """Whether the data are samples, or averages over cells."""
+
+    def build(self) -> Coarse:
+        """Return the solver.
+
+        Raises:
+            UserError: there is no such equation.
+        """
+        equation = getattr(equations, self.equation, None)
+        if not hasattr(equation, "propagator"):
+            raise UserError(f"solver: no equation '{self.equation}'")
+        return Coarse(equation, self.fields, self.num_cells, self.native_cells, self.samples_are_points)
 
 
 class CoarseState(NamedTuple):
@@ -60,7 +89,8 @@ class Coarse:
                 f"coarse solver {name}: the data carry the parameters {fields.params} and lack {missing}; "
                 "name them in the data's fields or choose another equation"
             )
-        self.equation_class = equation_class
+        self.equation_class, self.name = equation_class, name
+        self.samples_are_points = samples_are_points
         self.fields = fields
         self.num_cells = num_cells
         self.native_cells = native_cells
@@ -91,3 +121,13 @@ class Coarse:
         """Return the frame on the native grid, in float32."""
         read = points_of if self.reads_points else resample
         return read(state.averages, self.native_cells)[:, None].float()
+
+    def manifest(self) -> CoarseManifest:
+        """Return all that is needed to build this solver again."""
+        return CoarseManifest(
+            equation=self.name,
+            fields=self.fields,
+            num_cells=self.num_cells,
+            native_cells=self.native_cells,
+            samples_are_points=self.samples_are_points,
+        )
