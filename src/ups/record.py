@@ -29,8 +29,9 @@ class Fitted:
 
     `skill` is the loss over the trivial predictor's loss, with the kept weights, on training windows of the last
     phase: 0 is perfect, above 1 is a failure. `score` is the best validation, reached after `best_update`; None if
-    there was none. `seconds` is wall time, interruptions left out. `finding` says what the watches found, if they
-    did: overfitting, or a rollout that is lost while the loss falls.
+    there was none. `seconds` is wall time, interruptions left out; `cpu_seconds` the work in
+    it (`training/clock.py`). `finding` says what the watches found, if they did: overfitting, or a rollout that is lost
+    while the loss falls.
     """
 
     updates: int
@@ -43,6 +44,7 @@ class Fitted:
     num_parameters: int
     stopped_early: bool = False
     finding: str | None = None
+    cpu_seconds: float = 0.0
 
 
 class RungRecord(Settings):

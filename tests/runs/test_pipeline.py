@@ -122,7 +122,7 @@ def test_what_stands_on_the_operator_is_trained_judged_scored_and_saved(kicked_r
     scores = trajectory_scores(kicked_run / "rows.parquet", "pdebench", "fair_crps")
     assert {values.shape for values in scores.values()} == {(1, 4)}
     assert scores["perfect ensemble"].mean() < scores["persistence"].mean()
-    assert len(record["guards"]["corrector"]) == 3
+    assert len(record["guards"]["corrector"]) == 4
     assert record["judged"]["corrector"]["structure learned"] > 0
     page = (kicked_run / "report.md").read_text()
     assert all(line in page for line in record["guards"]["corrector"])

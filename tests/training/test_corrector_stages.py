@@ -81,8 +81,10 @@ def test_a_corrector_that_predicts_nothing_is_shown_to_be_worse_than_colored_noi
 def test_a_verdict_names_failure_noise_and_gain():
     good = {"mean skill": 0.7, "structure learned": 0.6, "variance ratio": 0.9}
     sizes = {"residual": 0.2, "residual in training": 0.19}
+    sizes |= {"power of the draws": 0.97, "worst mode of the draws": 0.08}
     words = " ".join(explain(good | sizes))
     assert "corrected by 30%" in words
+    assert "0.97 of the residuals' power, 8% off at the worst mode" in words
     assert "40% below" in words
     bad = " ".join(explain(good | sizes | {"mean skill": 1.1, "structure learned": 1.2}))
     assert "failed" in bad

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
 from ups.checkpoint import Manifest
@@ -22,6 +22,8 @@ from ups.models.noise import (
     OutputError,
     Predicts,
     ProcessSettings,
+    StratifiedTimes,
+    TimeSettings,
     WeightingSettings,
     build_parameterization,
 )
@@ -65,6 +67,7 @@ class Corrector(nn.Module):
     ) -> None:
         super().__init__()
         self.settings, self.spectrum = settings, spectrum
+        self.times = settings.time_law.build()
         body = settings.network.build(num_tokens, 3 * dim, dim)
         self.denoiser = Denoiser(
             ResidualNet(body, num_params, num_levels=1),
@@ -184,17 +187,28 @@ class CorrectorSettings(Settings):
     """What the network's output means."""
     weighting: WeightingSettings = OutputError()
     """How noise levels count in the loss."""
-    time_law: tuple[float, float] = (1.0, 1.0)
-    """Beta(a, b) of the noise times in training, 0 = data, 1 = noise; (1, 1) is uniform, one time in each stratum."""
+    time_law: TimeSettings = StratifiedTimes()
+    """How noise times are drawn in training, 0 = data, 1 = noise."""
     rolled_steps: NonNegativeInt = 0
     """Steps of rollout, at most, before a residual is taken in training: 0 takes one-step residuals of the data."""
     sampler: Literal["ddim", "ancestral", "heun", "dpmpp_2m"] = "dpmpp_2m"
     """The flow map from noise to residuals; `ddim` in so few steps shrinks the spread."""
-    shift: PositiveFloat = 3.0
+    shift: Annotated[float, Field(gt=0, le=1000)] = 3.0
     """How far the hops crowd towards noise: sigma / alpha at each is multiplied by this. A residual whose power is in
     few modes shows there; 1 spaces the hops evenly in time."""
     num_steps: PositiveInt = 16
     """Hops of the flow map: network calls for each frame."""
+
+    @model_validator(mode="after")
+    def _can_be_sampled(self) -> CorrectorSettings:
+        process = self.process.kind
+        if self.predicts == "eps" and process in ("linear", "cosine"):
+            raise ValueError(
+                f"predicts=eps says nothing of the data at the pure noise of process.kind={process}; choose v or flow"
+            )
+        if process == "edm" and self.shift != 1:
+            raise ValueError("process.kind=edm has a grid of its own: set shift=1")
+        return self
 
     def build(self, emulator: Emulator, spectrum: ResidualSpectrum, generator: Generator) -> Corrected:
         """Return the untrained corrector on top of an emulator.

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from ups.config import Settings
-from ups.diffusion import parameterization, process, weighting
+from ups.diffusion import parameterization, process, times, weighting
 from ups.diffusion.parameterization import Parameterization
 from ups.diffusion.process import NoiseProcess
+from ups.diffusion.times import TimeSampler
 from ups.diffusion.weighting import Weighting
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class LinearPath(Settings):
@@ -49,7 +52,29 @@ class Chain(Settings):
         return process.DDPM(schedules[self.betas], self.num_steps)
 
 
-ProcessSettings = Annotated[LinearPath | CosinePath | Chain, Field(discriminator="kind")]
+class ExplodingPath(Settings):
+    """Karras' variance-exploding process: the data stay, noise is added."""
+
+    kind: Literal["edm"] = "edm"
+    sigma_min: Positive = 0.002
+    """The least noise, in standard deviations of the data."""
+    sigma_max: Positive = 80.0
+    """The most."""
+    rho: Positive = 7.0
+    """How far the levels crowd at the least noise."""
+
+    @model_validator(mode="after")
+    def _rises(self) -> ExplodingPath:
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(f"sigma_min {self.sigma_min:g} is not below sigma_max {self.sigma_max:g}")
+        return self
+
+    def build(self) -> NoiseProcess:
+        """Return the process."""
+        return process.EDM(self.sigma_min, self.sigma_max, self.rho)
+
+
+ProcessSettings = Annotated[LinearPath | CosinePath | Chain | ExplodingPath, Field(discriminator="kind")]
 
 Predicts = Literal["eps", "x0", "v", "flow", "edm"]
 """What the output of the network means; see `ups.diffusion.parameterization`."""
@@ -77,7 +102,7 @@ class MinSNR(Settings):
     """The squared error of the noise times min(1, gamma / SNR): levels with little noise count less."""
 
     kind: Literal["min_snr"] = "min_snr"
-    gamma: PositiveFloat = 5.0
+    gamma: Positive = 5.0
     """The SNR from which on the weight falls."""
 
     @property
@@ -94,7 +119,7 @@ class SoftMinSNR(Settings):
     """The squared error of the noise times gamma / (SNR + gamma), a smooth Min-SNR."""
 
     kind: Literal["soft_min_snr"] = "soft_min_snr"
-    gamma: PositiveFloat = 5.0
+    gamma: Positive = 5.0
     """The SNR at which the weight is a half."""
 
     @property
@@ -133,8 +158,104 @@ class OutputError(Settings):
         return weighting.edm(1.0)
 
 
+class Ramp(Settings):
+    """The squared error of the data, from `low` at pure noise up to 1 at the data: Dreamer 4's ramp."""
+
+    kind: Literal["ramp"] = "ramp"
+    low: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """The weight at pure noise."""
+
+    @property
+    def name(self) -> str:
+        """What the objective is called in tables."""
+        return f"data error, ramp from {self.low:g}"
+
+    def build(self) -> Weighting:
+        """Return the weight on the x0 error: low + (1 - low) share of the data."""
+        return weighting.ramp(self.low)
+
+
 WeightingSettings = Annotated[
-    NoiseError | MinSNR | SoftMinSNR | DataError | OutputError, Field(discriminator="kind")
+    NoiseError | MinSNR | SoftMinSNR | DataError | OutputError | Ramp, Field(discriminator="kind")
+]
+
+
+class UniformTimes(Settings):
+    """Independent uniform times."""
+
+    kind: Literal["uniform"] = "uniform"
+
+    def build(self) -> TimeSampler:
+        """Return the sampler."""
+        return times.uniform()
+
+
+class StratifiedTimes(Settings):
+    """Uniform times, one in each of as many equal strata as there are samples: less noise in the loss."""
+
+    kind: Literal["stratified"] = "stratified"
+    low: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The least time; 0 is data."""
+    high: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The largest time; 1 is noise."""
+
+    @model_validator(mode="after")
+    def _rises(self) -> StratifiedTimes:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
+        return self
+
+    def build(self) -> TimeSampler:
+        """Return the sampler."""
+        return times.stratified(self.low, self.high)
+
+
+class BetaTimes(Settings):
+    """Times from Beta(a, b), whose mean is a / (a + b)."""
+
+    kind: Literal["beta"] = "beta"
+    a: Positive = 1.2
+    """Above b: more noise."""
+    b: Positive = 1.2
+    """Above a: less noise."""
+
+    def build(self) -> TimeSampler:
+        """Return the sampler."""
+        return times.beta(self.a, self.b)
+
+
+class LogitNormalTimes(Settings):
+    """Times whose logit is normal: most in the middle, none at the ends."""
+
+    kind: Literal["logit_normal"] = "logit_normal"
+    mean: Annotated[float, Field(ge=-10, le=10)] = 0.0
+    """Of the logit; above 0: more noise."""
+    std: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """Of the logit."""
+
+    def build(self) -> TimeSampler:
+        """Return the sampler."""
+        return times.logit_normal(self.mean, self.std)
+
+
+class AdaptiveTimes(Settings):
+    """Times in proportion to the root mean square of the loss measured there; the loss is weighted back."""
+
+    kind: Literal["adaptive"] = "adaptive"
+    num_bins: Annotated[int, Field(ge=2, le=1000)] = 20
+    """Bins in which the loss is measured."""
+    floor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of the draws that stays uniform."""
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Of what was measured."""
+
+    def build(self) -> TimeSampler:
+        """Return the sampler, a module with a record of its own."""
+        return times.Adaptive(self.num_bins, self.floor, self.decay)
+
+
+TimeSettings = Annotated[
+    UniformTimes | StratifiedTimes | BetaTimes | LogitNormalTimes | AdaptiveTimes, Field(discriminator="kind")
 ]
 
 

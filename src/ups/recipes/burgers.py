@@ -9,6 +9,7 @@ from ups.data.synthetic import Synthetic
 from ups.models.autoencoder import Convolutional
 from ups.models.corrector import CorrectorSettings
 from ups.models.flux_law import FluxLaw
+from ups.models.noise import BetaTimes
 from ups.models.operator import SpectralFlux, SpectralRate, UTransformer
 from ups.models.peers import DilatedResNet, PDEBenchFNO, TunedFNO, UNet1d
 from ups.models.refined import Refined
@@ -94,7 +95,7 @@ def golden() -> Run:
         codec=Convolutional(num_levels=3, dim=16),
         operator=UTransformer(hidden_dim=96, num_heads=6, depths=(1, 1, 1), group_size=32),
         corrector=CorrectorSettings(
-            network=TokenMLP(hidden_dim=96, depth=3), time_law=(1.2, 1.2), rolled_steps=3
+            network=TokenMLP(hidden_dim=96, depth=3), time_law=BetaTimes(a=1.2, b=1.2), rolled_steps=3
         ),
         codec_training=once.model_copy(update={"updates": _epochs(10)}),
         training=adamw.model_copy(
@@ -127,7 +128,7 @@ def golden_v2() -> Run:
         light(),
         {
             "training": {"schedule": "cosine", "weight_decay": 0.01, "clip": 0.5},
-            "corrector": {"time_law": (1.0, 1.0)},
+            "corrector": {"time_law": {"kind": "stratified"}},
             "corrector_training": {"clip": 0.5},
         },
     )

@@ -28,6 +28,7 @@ from ups.reports.report import write_report
 from ups.runs.rungs import Below, Calibrated, RungSpec
 from ups.runs.settings import Run
 from ups.training import distributed
+from ups.training.clock import unequal_load
 from ups.training.fit import fit
 from ups.training.settings import Fit
 from ups.training.stages import Autoencode, Forecast, Stage
@@ -208,14 +209,15 @@ def score(
         found = measure(rungs, reconstruct, test, rows, progress)
     ladder = tuple(RungRecord(**entry, folder=labels.get(entry["name"], "")) for entry in found["ladder"])
     ready = {name: rung.ready for name, rung in done.items()}
+    stages = {name: rung.fitted for name, rung in ready.items() if rung.fitted}
     guards = {name: rung.guards for name, rung in ready.items() if rung.guards}
     if "climatology" in ready:
         guards["outcomes"] = tuple(compare_outcomes(rungs, test, settings.seed))
     parts = {"train": work.splits.train, "validation": work.splits.validation, "test": work.splits.test}
     return found | {
-        "notes": (*settings.notes, *found["notes"]),
+        "notes": (*settings.notes, *filter(None, [unequal_load(stages)]), *found["notes"]),
         "ladder": ladder,
-        "stages": {name: rung.fitted for name, rung in ready.items() if rung.fitted},
+        "stages": stages,
         "guards": guards,
         "judged": {name: dict(rung.judged) for name, rung in ready.items() if rung.judged},
         "data": record.describe(settings.data, parts, work.splits.digest),

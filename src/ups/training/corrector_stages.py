@@ -10,9 +10,9 @@ from torch import Generator, Tensor, nn
 
 from ups.diffusion.denoiser import Posterior
 from ups.diffusion.losses import denoising
-from ups.diffusion.times import beta, stratified
+from ups.diffusion.times import Adaptive
 from ups.models.corrector import Corrected, Corrector, Given
-from ups.models.residual import Wiener
+from ups.models.residual import Wiener, mode_powers
 from ups.training.residuals import PART, residuals, spread_residuals
 from ups.training.stages import Loss
 from ups.types import Trajectory
@@ -22,6 +22,9 @@ LEVELS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 
 MARGIN = 0.02
 """A mean skill that is this close to 1 is that of predicting zero: a sample of windows tells no more."""
+
+LEAST_POWER = 1e-4
+"""Share of the strongest mode's power below which a mode is not compared."""
 
 NUM_WINDOWS = PART
 """Windows of held-out data on which a corrector is judged."""
@@ -60,13 +63,18 @@ class Correct:
             torch.randint(settings.rolled_steps + 1, (), generator=generator, device=generator.device)
         )
         given, x0 = self._standardized(batch, rolled)
-        law = stratified() if settings.time_law == (1.0, 1.0) else beta(*settings.time_law)
-        t = law((len(x0),), generator).to(x0)
+        times = self.corrector.times
+        t = times((len(x0),), generator).to(x0)
         noise = torch.randn(x0.shape, generator=generator, device=generator.device).to(x0)
         weighting = settings.weighting.build()
         loss = denoising(self.corrector.denoiser.given(*given), x0, noise, t, weighting)
         with torch.no_grad():
             linear = denoising(self._wiener(), x0, noise, t, weighting)
+        if isinstance(times, Adaptive):
+            density = times.density(t)
+            if self.corrector.training:
+                times.record(t, loss)
+            loss, linear = loss / density, linear / density
         return loss, {"trivial": linear}
 
     def diagnose(self, batch: Trajectory, generator: Generator) -> dict[str, float]:
@@ -98,6 +106,9 @@ def judge(stage: Correct, train: Trajectory, held_out: Trajectory, generator: Ge
       mean of the forecast is improved.
     - "structure learned": mean denoising error over the levels of `LEVELS`, over that of the best linear denoiser with
       the residual's own spectrum. 1 or more is no better than colored noise.
+    - "power of the draws" and "worst mode of the draws": power of one draw for each window over that of the residuals,
+      and the largest |ratio - 1| over the modes that hold a ten-thousandth of the strongest one's. Squared errors do
+      not see either.
     - "residual" and "residual in training": standard deviations of the one-step residual, in units of the tokens, on
       held-out and on training trajectories; "variance ratio" is training over held-out.
     """
@@ -109,9 +120,15 @@ def judge(stage: Correct, train: Trajectory, held_out: Trajectory, generator: Ge
     errors = [_errors((denoiser, wiener), x0, level, generator) for level in LEVELS]
     ours, linear = (sum(column) for column in zip(*errors, strict=True))
     here, there = (float(part.square().mean()) for part in (found, known))
+    skill = _mean_skill(denoiser, x0, generator)
+    drawn = mode_powers(stage.corrected.gain(stage.corrector.draw(given, generator))).mean(0)
+    wanted = mode_powers(found).mean(0)
+    seen = wanted >= LEAST_POWER * wanted.max()
     return {
-        "mean skill": _mean_skill(denoiser, x0, generator),
+        "mean skill": skill,
         "structure learned": ours / linear,
+        "power of the draws": (drawn.sum() / wanted.sum()).item(),
+        "worst mode of the draws": (drawn / wanted - 1)[seen].abs().max().item(),
         **{f"structure at logSNR {level:g}": a / b for level, (a, b) in zip(LEVELS, errors, strict=True)},
         "residual": here**0.5,
         "residual in training": there**0.5,
@@ -135,6 +152,8 @@ def explain(found: dict[str, float]) -> list[str]:
     return [
         f"mean skill {skill:.3f}: {mean}",
         f"structure learned {structure:.3f}: the denoiser's error is {shape}",
+        f"draws with {found['power of the draws']:.2f} of the residuals' power, "
+        f"{found['worst mode of the draws']:.0%} off at the worst mode",
         f"residual {found['residual']:.3g}, in the units of the tokens, on held-out trajectories; "
         f"{found['residual in training']:.3g} in training (variance ratio {ratio:.2f})",
     ]

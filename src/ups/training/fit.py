@@ -20,6 +20,7 @@ from ups.record import Fitted
 from ups.streams import stream
 from ups.training import distributed, overfit, stability
 from ups.training.allocator import keep_freed_memory
+from ups.training.clock import work
 from ups.training.plan import Plan, plan_seconds, plan_updates
 from ups.training.settings import Fit
 from ups.training.signals import Interrupted, noted
@@ -33,6 +34,9 @@ from ups.types import Trajectory
 __all__ = ["DivergenceError", "Fitted", "Interrupted", "fit"]
 
 logger = logging.getLogger(__name__)
+
+MOST_OVER = 1.1
+"""Times a budget in seconds that the least training may take without a word."""
 
 Validate = Callable[[], float]
 Measured = dict[str, float]
@@ -92,6 +96,7 @@ def fit(
     watch = Guarded(tracker if distributed.is_main() else None)
     watch.start(stage.name, settings.model_dump(mode="json"))
     clock = saved = time.monotonic()
+    spent = work(update.device)
 
     with noted() as signals:
         stage.model.train()
@@ -103,16 +108,24 @@ def fit(
                 state.keep_if_best(measured["validation"])
             now = time.monotonic()
             state.seconds, clock = state.seconds + now - clock, now
+            done = work(update.device)
+            state.cpu_seconds, spent = state.cpu_seconds + done - spent, done
             if milestone is not None and distributed.is_main():
                 measured |= milestone(state, _ends(state, plan, settings))
-                clock = time.monotonic()
+                clock, spent = time.monotonic(), work(update.device)
 
             if row["gradient"] > settings.warn_gradient:
                 logger.warning(
                     "%s: gradient norm %.3g at update %d", stage.name, row["gradient"], state.update
                 )
             if state.update % settings.log_every == 0 or measured or row["skipped"]:
-                row = {"progress": used, "seconds": state.seconds, **row, **measured}
+                row = {
+                    "progress": used,
+                    "seconds": state.seconds,
+                    "cpu_seconds": state.cpu_seconds,
+                    **row,
+                    **measured,
+                }
                 shelf.append({"update": state.update, **row})
                 watch.log(row, state.update)
             if progress is not None and distributed.is_main():
@@ -140,6 +153,7 @@ def fit(
         fitted = Fitted(
             updates=state.update,
             seconds=round(state.seconds, 3),
+            cpu_seconds=round(state.cpu_seconds, 3),
             planned_seconds=plan.seconds,
             skill=_skill(update, plan),
             score=state.best_score if state.best_update else None,
@@ -172,7 +186,7 @@ def _resume(state: State, shelf: StageStore) -> Plan | None:
     record = distributed.broadcast(shelf.plan)
     if record is None:
         return None
-    state.seconds = record["calibration_seconds"]
+    state.seconds, state.cpu_seconds = record["calibration_seconds"], record["calibration_work"]
     checkpoint = distributed.broadcast(shelf.checkpoint)
     if checkpoint is not None:
         state.restore(*checkpoint)
@@ -182,7 +196,7 @@ def _resume(state: State, shelf: StageStore) -> Plan | None:
 
 def _begin(state: State, shelf: StageStore, update: Updater, measure: Callable[[], Measured]) -> Plan:
     """Prove that the loss reaches every parameter, then plan and write the plan down."""
-    begin = time.monotonic()
+    begin, begun = time.monotonic(), work(update.device)
     settings, stage = update.settings, update.stage
     generator = stream(update.seed, f"{stage.name}/reach", 0, update.device)
     gradient_reach(stage, update.batch(0, stage.window(1.0)), generator)
@@ -192,13 +206,22 @@ def _begin(state: State, shelf: StageStore, update: Updater, measure: Callable[[
     else:
         seconds = settings.seconds
         cost = update.rehearse(seconds)
-        calibrated = time.monotonic()
+        calibrated = work(update.device)
         measure()
-        overhead = calibrated - begin + (time.monotonic() - calibrated) * (settings.num_validations + 1)
+        overhead = calibrated - begun + (work(update.device) - calibrated) * (settings.num_validations + 1)
         costs = tuple(cost[stage.window(start)] for start in starts)
         plan = distributed.broadcast(lambda: plan_seconds(seconds, starts, costs, overhead))
-    state.seconds = time.monotonic() - begin
-    shelf.write_plan(asdict(plan) | {"calibration_seconds": state.seconds})
+        least = overhead + sum(n * each for n, each in zip(plan.phase_updates, costs, strict=True))
+        if least > MOST_OVER * seconds:
+            logger.warning(
+                "stage '%s': %.3g s are not enough for an update of each phase and %d validations, which take %.3g s; "
+                "raise the budget, or lower num_validations or unroll",
+                *(stage.name, seconds, settings.num_validations, least),
+            )
+    state.seconds, state.cpu_seconds = time.monotonic() - begin, work(update.device) - begun
+    shelf.write_plan(
+        asdict(plan) | {"calibration_seconds": state.seconds, "calibration_work": state.cpu_seconds}
+    )
     return plan
 
 

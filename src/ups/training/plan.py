@@ -19,7 +19,7 @@ SHARE = 0.01
 class Plan:
     """How many updates each phase of a budget has; phase `i` begins at the fraction `starts[i]` of the budget.
 
-    `seconds` is the wall time that was planned; None where the budget is a number of updates.
+    `seconds` is the work that was planned (see `ups.training.clock`); None where the budget is a number of updates.
     """
 
     starts: tuple[float, ...]
@@ -61,7 +61,7 @@ def plan_updates(num_updates: int, starts: tuple[float, ...]) -> Plan:
 def plan_seconds(
     seconds: float, starts: tuple[float, ...], costs: tuple[float, ...], overhead: float
 ) -> Plan:
-    """Divide wall time among phases: phase `i` makes (share of the time left) / `costs[i]` updates, at least one.
+    """Divide work among phases: phase `i` makes (share of the time left) / `costs[i]` updates, at least one.
 
     `costs` are seconds per update; `overhead` are seconds that go to other things (calibration, validation).
     """
@@ -71,21 +71,23 @@ def plan_seconds(
     return Plan(starts, tuple(updates), seconds)
 
 
-def measure(one_update: Callable[[], object], seconds: float) -> float:
-    """Return the shortest wall time of one update, in seconds, after two that warm up.
+def measure(
+    one_update: Callable[[], object], seconds: float, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Return the shortest time of one update by a clock, in seconds, after two that warm up.
 
     The shortest is what an update costs when nothing else runs, whatever else runs now: stages that are planned at
     different moments get equal work for equal seconds. Between 2 and 20 updates are timed, fewer where a hundredth
     of the budget `seconds` would not hold them.
     """
+
+    def timed() -> float:
+        begin = clock()
+        one_update()
+        return clock() - begin
+
     one_update()
-    estimate = max(_clock(one_update), 1e-6)
+    estimate = max(timed(), 1e-6)
     # one process decides for all: each update is collective
     num_timed = distributed.broadcast(lambda: min(max(int(SHARE * seconds / estimate), 2), MAX_TIMED))
-    return min(_clock(one_update) for _ in range(num_timed))
-
-
-def _clock(one_update: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    one_update()
-    return time.perf_counter() - begin
+    return min(timed() for _ in range(num_timed))

@@ -19,7 +19,8 @@ class Fit(Settings):
     updates: PositiveInt | None = None
     """The budget as a number of updates; give this or `seconds`."""
     seconds: Positive | None = None
-    """The budget as wall time, calibration and validations included; give this or `updates`."""
+    """The budget as time, calibration and validations included; give this or `updates`. On a CPU it is CPU time of the
+    main thread, which is wall time where nothing else runs."""
     batch_size: PositiveInt = 50
     """Windows in one update, over all processes."""
     accumulation: PositiveInt = 1

@@ -32,8 +32,9 @@ def load_weights(model: nn.Module, values: dict[str, Tensor]) -> None:
 
 @dataclass
 class State:
-    """A run between two updates. `seconds` is the wall time used so far; a score is better when smaller.
+    """A run between two updates.
 
+    `seconds` is the wall time used so far, `cpu_seconds` the work; a score is better when smaller.
     `since_best` counts the scores since the best one.
     """
 
@@ -42,6 +43,7 @@ class State:
     ema: Ema
     update: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     num_skipped: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
     best_score: float = math.inf
@@ -83,7 +85,7 @@ class State:
 
     def numbers(self) -> dict[str, Any]:
         """Return the rest of the state."""
-        names = ("update", "seconds", "num_skipped", "best_score", "best_update", "since_best")
+        names = ("update", "seconds", "cpu_seconds", "num_skipped", "best_score", "best_update", "since_best")
         return {name: getattr(self, name) for name in names} | {"ema_updates": self.ema.num_updates}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:

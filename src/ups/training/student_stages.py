@@ -53,6 +53,7 @@ class Distill:
         num_steps, weighting = student.settings.teacher_steps, corrector.settings.weighting.build()
         noise = torch.randn(x0.shape, generator=generator, device=generator.device).to(x0)
         jump = student.jump.given(*given)
+        process = corrector.denoiser.process
         if student.settings.method == "shortcut":
             hops = dyadic(num_steps.bit_length() - 1, 0.5)((len(x0),), generator)
             t, s = hops.t.to(x0), hops.s.to(x0)
@@ -60,10 +61,12 @@ class Distill:
         else:
             grid = corrector.grid(num_steps).to(x0)
             k = torch.randint(num_steps, (len(x0),), generator=generator, device=generator.device)
-            x_t = corrector.denoiser.process.corrupt(x0, noise, grid[k])
+            t = grid[k]
+            x_t = process.corrupt(x0, noise, t)
             teacher = ddim(corrector.denoiser.given(*given))
-            loss = consistency(jump, jump, teacher, x_t, grid[k], grid[k + 1], weighting)
-        return loss, {"trivial": x0.square().flatten(1).mean(1)}
+            loss = consistency(jump, jump, teacher, x_t, t, grid[k + 1], weighting)
+        trivial = weighting(process.logsnr(t)) * x0.square().flatten(1).mean(1)
+        return loss, {"trivial": trivial}
 
     def _trajectory(self, given: Given, x0: Float[Tensor, "batch token dim"], generator: Generator) -> Loss:
         student: Student = self.student.correction

@@ -15,12 +15,16 @@ from torch.nn.parallel import DistributedDataParallel
 from ups.data import symmetries
 from ups.streams import stream
 from ups.training import distributed
+from ups.training.clock import work
 from ups.training.optim import clip_gradient, learning_rate, set_learning_rate, trainable
 from ups.training.plan import measure
 from ups.training.settings import Fit
 from ups.training.stages import Loss, Stage
 from ups.training.state import State
 from ups.types import Trajectory, UserError
+
+REHEARSAL = 0.1
+"""Part of a budget that timing updates may take, but for the shortest window."""
 
 Draw = Callable[[Trajectory, int, int, Generator], Trajectory]
 
@@ -104,13 +108,24 @@ class Updater:
         return torch.compile(loss) if self.settings.compile else loss  # ty: ignore[invalid-explicit-return]
 
     def rehearse(self, budget: float) -> dict[int, float]:
-        """Return the wall time of one update for each length of window, measured on copies that are thrown away."""
+        """Return the work of one update for each length of window, measured on copies that are thrown away.
+
+        Once the rehearsal has taken `REHEARSAL` of the budget, longer windows are taken to cost in proportion to their
+        steps: it must not eat what it plans.
+        """
         seconds: dict[int, float] = {}
+        clock = partial(work, self.device)
+        begun, first = clock(), self.stage.window(0.0)
         for start, _ in self.settings.unroll:
-            if (window := self.stage.window(start)) not in seconds:
-                again = replace(self, stage=copy.deepcopy(self.stage))
-                state = State.start(again.stage.model, self.settings)
-                seconds[window] = measure(partial(again, state, start), budget)
+            window = self.stage.window(start)
+            if window in seconds:
+                continue
+            if seconds and clock() - begun > REHEARSAL * budget:
+                seconds[window] = seconds[first] * (window - first + 1)
+                continue
+            again = replace(self, stage=copy.deepcopy(self.stage))
+            state = State.start(again.stage.model, self.settings)
+            seconds[window] = measure(partial(again, state, start), budget, clock)
         return seconds
 
 
