@@ -30,6 +30,20 @@ def initial_hashes(values: Float[Tensor, "batch time field *space"]) -> list[str
     return [hashlib.sha256(frame.tobytes()).hexdigest() for frame in frames]
 
 
+def identities(trajectory: Trajectory) -> list[str]:
+    """Return what tells the trajectories apart in any run: the hash of initial condition and parameters.
+
+    Equal ones are numbered, so that no two of them have one identity.
+    """
+    counts: dict[str, int] = {}
+    found = []
+    for initial, params in zip(initial_hashes(trajectory.values), trajectory.params.tolist(), strict=True):
+        name = hashlib.sha256(json.dumps([initial, params]).encode()).hexdigest()[:32]
+        counts[name] = counts.get(name, 0) + 1
+        found.append(name if counts[name] == 1 else f"{name}-{counts[name]}")
+    return found
+
+
 def split(trajectory: Trajectory, test_fraction: float = 0.1, validation_fraction: float = 0.05) -> Splits:
     """Split by the content of the initial condition, not by position in the file.
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from ups import checkpoint, record
 from ups.config import Settings, digest
-from ups.data.splits import Splits, initial_hashes, split
+from ups.data.splits import Splits, identities, initial_hashes, split
 from ups.evaluation.ladder import Rung, error, leading_protocol, measure
 from ups.evaluation.outcomes import compare_outcomes
 from ups.evaluation.protocols import ONE_STEP, PDEBENCH
@@ -38,8 +38,8 @@ from ups.training.update import check
 
 KNOWN = "known_initial_conditions.json"
 """In a run folder: what the networks have seen, so that no evaluation uses it."""
-TESTED = "test_initial_conditions.json"
-"""In a run folder: what was scored, in the order of the rows, so that runs are compared on the same trajectories."""
+TESTED = "test_trajectories.json"
+"""In a run folder: the identities of what was scored, in the order of the rows, by which runs are paired."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def remember(splits: Splits, folder: Path) -> None:
     if not distributed.is_main():
         return
     known = {*initial_hashes(splits.train.values), *initial_hashes(splits.validation.values)}
-    for name, hashes in ((KNOWN, sorted(known)), (TESTED, initial_hashes(splits.test.values))):
+    for name, hashes in ((KNOWN, sorted(known)), (TESTED, identities(splits.test))):
         with written_whole(folder / name) as temporary:
             temporary.write_text(json.dumps(hashes))
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from ups import record
 from ups.config import Settings, override, validate
 from ups.data.pdebench import PDEBench
-from ups.data.splits import initial_hashes
+from ups.data.splits import identities, initial_hashes
 from ups.evaluation.ladder import Rung, measure
 from ups.evaluation.outcomes import compare_outcomes
 from ups.evaluation.rows import RowStore
@@ -87,7 +87,7 @@ def evaluate(run_dir: Path, file: Path | None, assignments: Sequence[str], out: 
             f"{left_out} of {len(given)} trajectories start like one of the training; left out"
         )
     with written_whole(folder / TESTED) as temporary:
-        temporary.write_text(json.dumps(initial_hashes(test.values)))
+        temporary.write_text(json.dumps(identities(test)))
     guards = {name: lines for name, lines in made.guards.items() if name != "outcomes"}
     if "climatology" in folders.values():
         guards["outcomes"] = tuple(compare_outcomes(rungs, test, made.seed))

@@ -79,6 +79,27 @@ def confounds(
     return list(found.values())
 
 
+def withholding(
+    found: Iterable[Confound], assignments: Iterable[str], settings: dict[str, Any], is_cost: bool
+) -> list[Confound]:
+    """Return the confounds that withhold a verdict on a metric.
+
+    Any setting that nobody declared, other data, other versions. Another machine moves errors by round-off alone; it
+    withholds the verdict on a cost, and where a budget is in seconds, which buy other work there. Data are not
+    confounded by what a variant declares of them: trajectories that both were shown are paired by what they are.
+    """
+    on_data = any(assignment.startswith("data.") for assignment in assignments)
+    timed = is_cost or any(
+        isinstance(part, dict) and part.get("seconds") is not None for part in settings.values()
+    )
+    return [
+        confound
+        for confound in found
+        if not (confound.path == "data.digest" and on_data)
+        and not (confound.path.startswith("machine") and not timed)
+    ]
+
+
 def _without_seed(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key != "seed"}
 

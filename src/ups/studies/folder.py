@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from ups.config import validate
 from ups.evaluation.rows import query, trajectory_scores
 from ups.reports.run_folder import read_run
+from ups.runs.pipeline import TESTED
 from ups.studies.confounds import Record
 from ups.studies.study import BASE, Cell, Design, PrimaryMetric, failure, read_definition
 from ups.types import UserError
@@ -31,6 +33,8 @@ class VariantRuns:
     metric: PrimaryMetric
     failures: dict[int, str]
     """Why the runs of the other seeds failed."""
+    kept: tuple[str, ...] | None = None
+    """Identities of the test trajectories that count, in their order; None counts all, as they stand in the rows."""
 
     def only(self, seeds: Collection[int]) -> VariantRuns:
         """Return the runs of these seeds."""
@@ -41,6 +45,15 @@ class VariantRuns:
             folders=tuple(self.folders[place] for place in chosen),
             records=tuple(self.records[place] for place in chosen),
         )
+
+    def on(self, kept: tuple[str, ...]) -> VariantRuns:
+        """Return the same runs, scored on some of their test trajectories."""
+        return replace(self, kept=kept)
+
+    @cached_property
+    def tested(self) -> tuple[tuple[str, ...], ...]:
+        """The identities of the test trajectories of each run; empty for a run whose numbers are of whole sets."""
+        return tuple(_identities(folder) for folder in self.folders)
 
     @property
     def rows(self) -> list[Path]:
@@ -65,6 +78,12 @@ class VariantRuns:
                 "to run this cell again"
             )
         values = [scores[wanted.stepper][0] for scores in each]
+        if self.kept is not None:
+            places = [dict(zip(tested, range(len(tested)), strict=True)) for tested in self.tested]
+            values = [
+                value[[place[name] for name in self.kept]]
+                for value, place in zip(values, places, strict=True)
+            ]
         if len({len(value) for value in values}) > 1:
             raise UserError(f"{self.folders[0]}: its seeds were tested on different numbers of trajectories")
         return np.stack(values)
@@ -101,8 +120,17 @@ class StudyFolder:
         return self.variants[0]
 
     def paired(self, runs: VariantRuns) -> tuple[VariantRuns, VariantRuns]:
-        """Return a variant and the base on the seeds with which both finished."""
-        return runs.only(self.base.seeds), self.base.only(runs.seeds)
+        """Return a variant and the base on the seeds with which both finished and the trajectories that all were shown.
+
+        Trajectories are the same if initial condition and parameters are, whatever their place in the rows.
+        """
+        mine, base = runs.only(self.base.seeds), self.base.only(runs.seeds)
+        tested = [*mine.tested, *base.tested]
+        if not all(tested):
+            return mine, base
+        common = set(tested[0]).intersection(*tested)
+        kept = tuple(name for name in tested[0] if name in common)
+        return mine.on(kept), base.on(kept)
 
 
 def read_study(folder: Path) -> StudyFolder:
@@ -128,6 +156,15 @@ def read_study(folder: Path) -> StudyFolder:
             f"{folder}: no run of the base finished, so there is nothing to compare with: {reason}"
         )
     return StudyFolder(folder, design, base_settings, tuple(variants))
+
+
+def _identities(folder: Path) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads((folder / TESTED).read_text()))
+    except FileNotFoundError:
+        return ()
+    except (ValueError, TypeError):
+        raise UserError(f"{folder / TESTED}: damaged; delete the folder to run this cell again") from None
 
 
 def _finished(folder: Path) -> Record:

@@ -13,7 +13,7 @@ from ups.reports.drawing import look, to_png, to_svg
 from ups.reports.page import flatten, write_page
 from ups.reports.wording import percent, signed
 from ups.statistics.bootstrap import Interval, bootstrap_mean
-from ups.studies.confounds import Confound, Difference, confounds, is_declared, settings_diff
+from ups.studies.confounds import Confound, Difference, confounds, is_declared, settings_diff, withholding
 from ups.studies.figures import Effect, paired_effects
 from ups.studies.folder import StudyFolder, VariantRuns, read_study
 from ups.studies.images import write_study_images
@@ -83,6 +83,9 @@ def variant_line(study: StudyFolder, runs: VariantRuns) -> VariantLine:
         return VariantLine(runs, error, None, [], [])
     mine, base = study.paired(runs)
     judgement = judge(mine.scores, base.scores, design.decision, design.metric.smaller_is_better)
+    found = confounds(base.records, mine.records, runs.assignments)
+    if reason := objection(study, mine, base, found):
+        judgement = Judgement("no verdict", f"no verdict: {reason}", UNKNOWN)
     if failed := [*named(runs), *named(study.base)]:
         judgement = judgement._replace(text=f"{judgement.text}; {', '.join(failed)}")
     diff = settings_diff(base.records[0], mine.records[0]) if mine.seeds else []
@@ -91,8 +94,33 @@ def variant_line(study: StudyFolder, runs: VariantRuns) -> VariantLine:
         error,
         judgement,
         [(difference, is_declared(difference.path, runs.assignments)) for difference in diff],
-        confounds(base.records, mine.records, runs.assignments),
+        found,
     )
+
+
+def objection(study: StudyFolder, mine: VariantRuns, base: VariantRuns, found: list[Confound]) -> str:
+    """Return why two sets of runs cannot be compared; "" if they can."""
+    if mine.kept == ():
+        return "the variant was tested on other trajectories than the base"
+    settings = mine.records[0]["settings"] if mine.records else {}
+    is_cost = study.design.metric.protocol == "cost"
+    if held := withholding(found, mine.assignments, settings, is_cost):
+        names = ", ".join(dict.fromkeys(confound.path for confound in held))
+        return f"confounded by {names}"
+    for runs in (mine, base):
+        if (pair := copies(runs)) is not None:
+            return f"seeds {pair[0]} and {pair[1]} of {runs.name} have the same numbers: they are one run, not two"
+    return ""
+
+
+def copies(runs: VariantRuns) -> tuple[int, int] | None:
+    """Return two seeds whose runs agree to the last bit on every test trajectory, or None."""
+    seen: dict[bytes, int] = {}
+    for seed, scores in zip(runs.seeds, runs.scores, strict=True):
+        first = seen.setdefault(scores.tobytes(), seed)
+        if first != seed and scores.size > 1:
+            return first, seed
+    return None
 
 
 def named(runs: VariantRuns) -> Iterator[str]:
@@ -119,6 +147,14 @@ def remarks(study: StudyFolder, lines: list[VariantLine]) -> Iterator[str]:
             yield (
                 f"The run of {runs.name} with seed {seed} failed: {reason}. No figure here counts it; `ups study` with "
                 "the same definition tries it again."
+            )
+    for line in lines[1:]:
+        mine, base = study.paired(line.runs)
+        shown = {len(tested) for tested in (*mine.tested, *base.tested)}
+        if mine.kept and shown != {len(mine.kept)}:
+            yield (
+                f"{line.runs.name} and the base are compared on the {len(mine.kept)} test trajectories that both were "
+                f"shown, of up to {max(shown)}."
             )
     for line in lines:
         if line.confounds:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ups.runs.kinds import run
 from ups.studies.report import write_study_report
-from ups.studies.study import Study, carry_out
+from ups.studies.study import Study, carry_out, cells, failure
+from ups.types import UserError
 
 
 def study(definition: Study, folder: Path) -> None:
@@ -15,6 +16,12 @@ def study(definition: Study, folder: Path) -> None:
     carry_out(definition, folder, run, _line)
     write_study_report(folder)
     sys.stderr.write(f"report: {folder / 'report.html'}\n")
+    failed = [cell.name for cell in cells(definition) if failure(folder / cell.name)]
+    if failed:
+        raise UserError(
+            f"{folder}: {len(failed)} runs failed ({', '.join(failed[:3])}); the report says why, and the same command "
+            "tries them again"
+        )
 
 
 def _line(fraction: float, text: str) -> None:

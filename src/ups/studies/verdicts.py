@@ -43,13 +43,13 @@ def judge(
     loses against one that is; where both are not there is no verdict.
     """
     if variant.shape != base.shape:
-        return Judgement("no verdict", "no verdict: not the same test trajectories", UNKNOWN)
+        return Judgement("no verdict", "no verdict: not the same number of test trajectories", UNKNOWN)
     num_seeds, num_trajectories = base.shape
     lost, base_lost = (int((~np.isfinite(values).all(0)).sum()) for values in (variant, base))
     blown_up = bool(lost or base_lost)
     effect = (
         UNKNOWN
-        if blown_up or not num_seeds
+        if blown_up or not num_seeds or not num_trajectories
         else effect_of(variant, base, decision.confidence, smaller_is_better)
     )
     if num_seeds < MIN_SEEDS:
