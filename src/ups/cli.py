@@ -176,11 +176,12 @@ def data_make(
 @data.command("inspect")
 def data_inspect(file: Annotated[Path, typer.Argument(help="A PDEBench HDF5 file.")]) -> None:
     """Show layout, grid, parameters and ranges of a file."""
-    from ups.data.check import inspect
+    from ups.data.inspect import inspect
+    from ups.data.pdebench import PDEBench
     from ups.progress import bar
 
     with bar("reading") as progress:
-        summary = inspect(file, progress)
+        summary = inspect(PDEBench().layout(file), progress)
     for name, value in summary.items():
         typer.echo(f"{name:22} {value}")
 
@@ -189,10 +190,11 @@ def data_inspect(file: Annotated[Path, typer.Argument(help="A PDEBench HDF5 file
 def data_check(files: Annotated[list[Path], typer.Argument(help="PDEBench HDF5 files.")]) -> None:
     """Find NaN, constant frames, repeated initial conditions and conservation drift; exit 2 on an error."""
     from ups.data.check import check
+    from ups.data.pdebench import PDEBench
     from ups.progress import bar
 
     with bar("checking") as progress:
-        findings = check(files, progress=progress)
+        findings = check([PDEBench(file=(file,)) for file in files], progress=progress)
     for finding in findings:
         typer.echo(f"{finding.severity:8} {finding.where}: {finding.what}")
     if any(finding.severity == "error" for finding in findings):
