@@ -50,22 +50,14 @@ class FileSource(Settings):
     dirichlet(0), neumann(0); {x: periodic, y: [wall, open]}."""
 
     @property
-    def equation(self) -> str:
-        """The name of the equation of the (first) file; "" where it is not known.
-
-        Raises:
-            UserError: there is no file, or it cannot be read.
-        """
-        return self.layouts()[0].equation
-
-    @property
     def equation_class(self) -> Callable[..., Equation] | None:
         """The equation of the (first) file, for the classical solver; None where there is none for it.
 
         Raises:
             UserError: there is no file, or it cannot be read.
         """
-        return EQUATIONS[self.equation].kind if self.equation in EQUATIONS else None
+        equation = self.layouts()[0].equation
+        return EQUATIONS[equation].kind if equation in EQUATIONS else None
 
     def layout(self, path: Path) -> Layout:
         """Return what one file holds, without reading its values.
@@ -164,8 +156,11 @@ class FileSource(Settings):
         """Return the values as a private map of a file in the cache, made anew if a source or setting has changed."""
         folder = cache_folder(cache_dir) / self.kind
         sources = [layout.path.resolve() for layout in layouts]
-        what = digest([[str(path) for path in sources], self.model_dump(mode="json", exclude={"file"})])
-        version = digest([[path.stat().st_size, path.stat().st_mtime_ns] for path in sources])
+        what = digest([
+            [str(path) for path in sources],
+            self.model_dump(mode="json", exclude={"file", "max_memory_gb"}),
+        ])
+        version = digest([_version(path) for path in sources])
         target = folder / f"{what}-{version}.f32"
         if not (target.exists() and target.stat().st_size == 4 * math.prod(shape)):
             for stale in folder.glob(f"{what}-*.f32"):
@@ -175,6 +170,12 @@ class FileSource(Settings):
                 fill(values)
                 values.flush()
         return np.memmap(target, np.float32, "c", shape=shape)
+
+
+def _version(path: Path) -> list[int]:
+    """Return what changes when a file, or a file of a folder, is written anew."""
+    found = [part.stat() for part in (path, *path.rglob("*"))]
+    return [sum(part.st_size for part in found), max(part.st_mtime_ns for part in found)]
 
 
 def _strided(layout: Layout, cut: Cut) -> Fields:

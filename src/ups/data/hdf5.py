@@ -115,6 +115,8 @@ def numbers(path: Path, stored: Any, name: str = "") -> h5py.Dataset:
     if stored.shape is None:
         raise UserError(f"{path}: {name} is empty")
     require_size(path, name, int(stored.nbytes))
+    if stored.size and not stored.id.get_storage_size():
+        raise UserError(f"{path}: {name} was declared, {stored.shape}, but never written")
     return stored
 
 

@@ -28,6 +28,15 @@ class PDEBench(FileSource):
 
     kind: Literal["pdebench"] = "pdebench"
 
+    @property
+    def equation(self) -> str:
+        """The name of the equation of the (first) file; "" where it is not known.
+
+        Raises:
+            UserError: there is no file, or it cannot be read.
+        """
+        return self.layouts()[0].equation
+
     def layout(self, path: Path) -> Layout:
         """Return what one file holds, without reading its values."""
         return read_pdebench(path, self.boundary)
@@ -58,7 +67,7 @@ def write_pdebench(
             f"{path}: PDEBench's axes are x, y, z, these are {', '.join(axes)}; write another format"
         )
     names = {ATTRIBUTES.get(name, name): name for name in fields.params}
-    with _disk(path), written_whole(path) as temporary, h5py.File(temporary, "w") as file:
+    with disk(path), written_whole(path) as temporary, h5py.File(temporary, "w") as file:
         for field, name in enumerate(fields.names):
             stored = "tensor" if len(fields.names) == 1 else name
             file.create_dataset(stored, data=values[:, :, field].numpy(force=True))
@@ -80,7 +89,12 @@ def write_pdebench(
 
 
 @contextmanager
-def _disk(path: Path) -> Generator[None]:
+def disk(path: Path) -> Generator[None]:
+    """Turn a failure to write a file into one line.
+
+    Raises:
+        UserError: writing failed.
+    """
     try:
         yield
     except (OSError, ValueError) as error:  # HDF5 buries the system's words in a paragraph

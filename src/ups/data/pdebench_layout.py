@@ -85,7 +85,7 @@ def read_pdebench(path: Path, stated: dict[str, tuple[str, str]] | None = None) 
         num, frames, *cells = stored.shape
         family, sides, constants, time_unit, units = _meaning(path, file, stored)
         time, *space = (numbers(path, find(file, name), name) for name in stored.coordinates)
-        edges = [even_axis(path, x.name, x[()], n) for x, n in zip(space, cells, strict=True)]
+        edges = [even_axis(path, x.name, np.asarray(x[()]), n) for x, n in zip(space, cells, strict=True)]
         axes = tuple(
             Axis(name, n, extent, origin, low, high, unit)
             for name, n, (extent, origin), (low, high), unit in zip(
@@ -94,7 +94,7 @@ def read_pdebench(path: Path, stated: dict[str, tuple[str, str]] | None = None) 
         )
         known = None if family.boundary is not None else set()
         axes, missing = bounded(path, axes, stated or {}, known)
-        times, dt = even_times(path, time.name, time[()], frames)
+        times, dt = even_times(path, time.name, np.asarray(time[()]), frames)
         params = [_param(path, file, name, num) for name in family.params]
         fields = Fields(family.each, Grid(axes), dt, tuple(family.params.values()), constants, (), time_unit)
         fixed = _constants(path, file, fields, num)
