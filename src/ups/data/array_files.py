@@ -13,7 +13,17 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ups.data.hdf5 import numbers, opened, readable, require_numbers, require_size, scalar, shown, walk
+from ups.data.hdf5 import (
+    numbers,
+    opened,
+    readable,
+    require_inside,
+    require_numbers,
+    require_size,
+    scalar,
+    shown,
+    walk,
+)
 from ups.types import UserError
 
 Get = Callable[[slice | None, int], np.ndarray]
@@ -182,9 +192,8 @@ def _matlab5(path: Path) -> Generator[ArrayFile]:
 @contextmanager
 def _netcdf4(path: Path) -> Generator[ArrayFile]:
     with opened(path) as file:
-        for name, stored in walk(file):
-            if stored.dtype.kind in "biuf" and stored.shape:
-                numbers(path, stored, name)  # nothing outside the file is followed
+        for _, stored in walk(file):
+            require_inside(path, stored)
     with _xarray(path, "h5netcdf", "NetCDF") as found:
         yield found
 
@@ -199,20 +208,19 @@ def _netcdf3(path: Path) -> Generator[ArrayFile]:
 def _zarr(path: Path) -> Generator[ArrayFile]:
     if not any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata", ".zarray")):
         raise UserError(f"{path}: is a folder, not a file or a Zarr store")
-    with _xarray(path, "zarr", "Zarr") as found:
+    with _xarray(path, "zarr", "Zarr", consolidated=False) as found:
         yield found
 
 
 @contextmanager
-def _xarray(path: Path, engine: str, format: str) -> Generator[ArrayFile]:
+def _xarray(path: Path, engine: str, format: str, **options: Any) -> Generator[ArrayFile]:
     xarray = _package(path, "xarray", format)
-    for name in (engine, *(["scipy"] if engine == "scipy" else [])):
-        _package(path, name, format)
+    _package(path, engine, format)
     stored_bytes = sum(part.stat().st_size for part in (path, *path.rglob("*")) if part.is_file())
     # times become dates, and dates seconds; packed values are unpacked and fill values become NaN
     with (
         readable(path, format),
-        xarray.open_dataset(path, engine=engine, decode_timedelta=False, cache=False) as data,
+        xarray.open_dataset(path, engine=engine, decode_timedelta=False, cache=False, **options) as data,
     ):
         arrays = {}
         for name, variable in data.variables.items():

@@ -16,6 +16,7 @@ from ups.data.boundaries import bounded
 from ups.data.hdf5 import finite, shown
 from ups.data.layout import Cut, Layout, Read, even_axis, even_times
 from ups.data.recorded import Recorded, recorded
+from ups.data.well_layout import components
 from ups.types import OPEN, Axis, Field, Fields, Grid, UserError
 
 
@@ -76,7 +77,7 @@ def _layout(file: ArrayFile, settings: Described, said: Recorded | None) -> Layo
             Axis(a.name, a.cells, a.extent, a.origin, a.low, a.high, said.axes[a.name][2]) for a in axes
         )
     for field in (*each, *constants):
-        if field.axis and field.axis not in dims.space:
+        if field.axis not in {name for rank in range(3) for name in components(dims.space, rank)}:
             raise UserError(
                 f"{path}: field {field.name} lies along {field.axis}; the axes are {', '.join(dims.space)}"
             )

@@ -49,7 +49,7 @@ def spelled_sides(value: Any) -> tuple[str, str]:
 
 
 def _spelled(value: Any) -> dict[str, tuple[str, str]]:
-    by_axis = value if isinstance(value, dict) else {ALL: value} if value else {}
+    by_axis = value if isinstance(value, dict) else {} if value is None else {ALL: value}
     for name, sides in by_axis.items():
         if not isinstance(sides, str) and not (isinstance(sides, list | tuple) and len(sides) == 2):
             raise ValueError(f"the sides of {shown(name, 40)} are a word or [low, high]; write {HOW}")

@@ -13,7 +13,7 @@ from ups.data.pdebench import disk, require_folder, write_pdebench
 from ups.data.recorded import NAME, record
 from ups.data.well import write_well
 from ups.files import written_whole
-from ups.types import Trajectory
+from ups.types import Trajectory, UserError
 
 Write = Callable[[Path, Trajectory, str, Mapping[str, Tensor] | None], None]
 
@@ -55,13 +55,17 @@ def write_npz(
     require_folder(path)
     fields = trajectory.fields
     names = {name: name for name in fields.params}
+    axes = [f"{name}-coordinate" for name in (*(axis.name for axis in fields.grid.axes), "t")]
+    still = [field.name for field in fields.constants]
+    used = [*fields.names, *names, *still, *axes, *(extra or {}), NAME]
+    if twice := sorted({name for name in used if used.count(name) > 1}):
+        raise UserError(f"{path}: {', '.join(twice)} would stand twice in the file")
     arrays = dict(
         zip(fields.names, trajectory.values.numpy(force=True).swapaxes(0, 2).swapaxes(1, 2), strict=True)
     )
     arrays |= dict(zip(names, trajectory.params.numpy(force=True).T, strict=True))
     if trajectory.constants is not None:
-        still = trajectory.constants.numpy(force=True).swapaxes(0, 1)
-        arrays |= {field.name: part for field, part in zip(fields.constants, still, strict=True)}
+        arrays |= dict(zip(still, trajectory.constants.numpy(force=True).swapaxes(0, 1), strict=True))
     arrays |= {f"{axis.name}-coordinate": axis.centres().numpy() for axis in fields.grid.axes}
     arrays["t-coordinate"] = fields.dt * np.arange(trajectory.values.shape[1] + 1)
     arrays |= {name: more.numpy(force=True) for name, more in (extra or {}).items()}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zipfile
+import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +29,10 @@ BROKEN = (
     ArithmeticError,
     MemoryError,
     AttributeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
 )
 """What h5py, numpy and their like throw at damaged or strange files."""
 
@@ -109,8 +116,7 @@ def numbers(path: Path, stored: Any, name: str = "") -> h5py.Dataset:
     if not isinstance(stored, h5py.Dataset):
         raise UserError(f"{path}: {shown(name)} is not a dataset")
     name = shown(stored.name).strip("/")
-    if stored.external or stored.is_virtual:
-        raise UserError(f"{path}: {name} keeps its values in another file; copy them in")
+    require_inside(path, stored)
     require_numbers(path, name, stored.dtype)
     if stored.shape is None:
         raise UserError(f"{path}: {name} is empty")
@@ -118,6 +124,16 @@ def numbers(path: Path, stored: Any, name: str = "") -> h5py.Dataset:
     if stored.size and not stored.id.get_storage_size():
         raise UserError(f"{path}: {name} was declared, {stored.shape}, but never written")
     return stored
+
+
+def require_inside(path: Path, stored: h5py.Dataset) -> None:
+    """See that a dataset keeps its values in its own file.
+
+    Raises:
+        UserError: it does not.
+    """
+    if stored.external or stored.is_virtual:
+        raise UserError(f"{path}: {shown(stored.name)} keeps its values in another file; copy them in")
 
 
 def require_numbers(path: Path, name: str, dtype: np.dtype) -> None:
