@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from array_writers import hdf5, matlab, matlab5, npy, npz
 from data_files import PLANE, needs_real, on_plane, plane
-from test_array_files import hdf5, matlab, matlab5, npy, npz
 
 from messages import is_one_line_about
 from ups.config import override
@@ -101,6 +101,20 @@ def test_constants_are_of_all_samples_or_of_each(tmp_path):
     assert [field.name for field in data.fields.constants] == ["each", "shared"]
 
 
+def test_constants_may_have_an_axis_of_fields(tmp_path):
+    force = np.moveaxis(
+        VALUES[:, 0], 1, -1
+    )  # as in PDEBench's incompressible flow: (sample, x, y, component)
+    path = npz(tmp_path / "a.npz", velocity=np.moveaxis(VALUES, 2, -1), force=force)
+    fields = "fields={u: {array: velocity, vector: v, axis: x}, v: {array: velocity, vector: v, axis: y}}"
+    constants = (
+        fields.replace("fields=", "constants=").replace("velocity", "force").replace("vector: v", "vector: f")
+    )
+    data = read(path, "dims=sample time x y field", fields, constants, *TOLD).load()
+    assert np.array_equal(data.values, VALUES)
+    assert np.array_equal(data.constants, VALUES[:, 0])
+
+
 def test_coordinates_come_from_the_file_by_the_names_of_the_axes_or_as_told(tmp_path):
     x, y = -1.5 + 3 * (np.arange(6) + 0.5) / 6, (np.arange(4) + 0.5) / 4
     arrays = {"u": VALUES[:, :, 0], "x": x, "lat": y, "t": 2 + 0.25 * np.arange(7)}
@@ -156,7 +170,8 @@ def test_names_of_axes_in_a_netcdf_file_are_told_by_a_mapping(tmp_path):
         },
     )
     data.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
-    data.to_zarr(tmp_path / "a.zarr") if pytest.importorskip("zarr") else None
+    pytest.importorskip("zarr")
+    data.to_zarr(tmp_path / "a.zarr", zarr_format=2)
     for name in ("a.nc", "a.zarr"):
         found = read(
             tmp_path / name,

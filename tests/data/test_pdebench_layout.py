@@ -279,6 +279,16 @@ def _foreign_record(path):
     return "'fields' is not what"
 
 
+def _record_of_other_fields(path):
+    dam_break(path)
+    with h5py.File(path, "a") as file:
+        sides = '["wall", "wall", "1"]'
+        file.attrs["fields"] = (
+            f'{{"each": [{{"name": "u"}}, {{"name": "v"}}], "axes": {{"x": {sides}, "y": {sides}}}}}'
+        )
+    return "1 fields where its record has 2"
+
+
 def _steady(path):
     write(path, {"tensor": np.zeros((3, 1, 8, 8), np.float32)}, {"beta": 1.0})
     with h5py.File(path, "a") as file:
@@ -323,6 +333,7 @@ FAULTS = [
     _late_nan,
     _tiny_domain,
     _foreign_record,
+    _record_of_other_fields,
     _steady,
     _no_second_axis,
     _groups_of_other_shapes,

@@ -170,6 +170,34 @@ def test_a_file_of_constants_has_no_trajectories(path):
         read_well(path)
 
 
+def test_tiling_does_not_make_much_of_a_small_file(path):
+    with h5py.File(write_by_specification(path), "a") as file:
+        file.attrs["n_trajectories"] = 10**9
+        for group in ("t1_fields", "t2_fields"):
+            file[group].attrs["field_names"] = []
+        for name in ("density", "mask"):
+            del file[f"t0_fields/{name}"]
+        file["t0_fields"].attrs["field_names"] = ["profile", "depth"]
+        file["scalars"].attrs["field_names"] = []
+    with pytest.raises(UserError, match="n_trajectories is 1000000000, but no field"):
+        read_well(path)
+    with h5py.File(path, "a") as file:
+        file.attrs["n_trajectories"] = 1
+        for name in ("x", "y"):
+            del file[f"dimensions/{name}"]
+            file[f"dimensions/{name}"] = np.arange(20_000.0)
+        del file["t0_fields/profile"], file["boundary_conditions"]
+        file["t0_fields/profile"] = np.arange(5.0)
+        file["t0_fields/profile"].attrs.update({
+            "sample_varying": False,
+            "time_varying": True,
+            "dim_varying": [False, False],
+        })
+        file["t0_fields"].attrs["field_names"] = ["profile"]
+    with pytest.raises(UserError, match="what is tiled declares 8 GB"):
+        read_well(path)
+
+
 def test_a_parameter_that_is_no_number_is_not_used(path):
     with h5py.File(write_by_specification(path), "a") as file:
         file.attrs["simulation_parameters"] = ["Re", "scheme"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -102,7 +102,10 @@ def _hdf5(path: Path) -> Generator[ArrayFile]:
     with opened(path) as file:
         with path.open("rb") as raw:
             matlab = raw.read(10) == b"MATLAB 7.3"
-        arrays = {name: _dataset(path, name, stored, matlab) for name, stored in walk(file)}
+        arrays = {}
+        for name, stored in walk(file):
+            with suppress(TypeError):  # of a type that NumPy does not have
+                arrays[name] = _dataset(path, name, stored, matlab)
         yield ArrayFile(path, "MATLAB 7.3" if matlab else "HDF5", arrays, dict(_attributes(file)))
 
 

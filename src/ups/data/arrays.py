@@ -150,6 +150,9 @@ def _only(file: ArrayFile, dims: Dims) -> dict[str, ArrayField]:
     """Return the one array that can be a field, if there is one and no axis of fields."""
     num_axes = 1 + len(dims.space) + bool(dims.sample)
     fitting = [array.name for array in file.arrays.values() if len(array.shape) == num_axes]
+    if not dims.field and not fitting:
+        said = " ".join(dims.order or (dims.sample, dims.time, *dims.space)).strip()
+        raise UserError(f"{file.path}: no array has the axes {said} that dims names; {_listed(file)}")
     if dims.field or len(fitting) != 1:
         raise UserError(f"{file.path}: which fields? give fields=[...] by name; {_listed(file)}")
     return {fitting[0]: ArrayField()}
@@ -185,14 +188,13 @@ def _axes(file: ArrayFile, array: Array, dims: Dims, *, constant: bool) -> tuple
     where, order = f"{file.path}: {shown(array.name, 40)}", dims.order
     if not order and not array.dims:
         raise UserError(f"{where}: its axes have no names; give dims='sample time x y' in their order")
-    plain = tuple(
-        name for name in order if name not in ({dims.field, dims.time} if constant else {dims.field})
-    )
+    whole = tuple(name for name in order if not (constant and name == dims.time))
+    plain = tuple(name for name in whole if name != dims.field)
     lesser = tuple(name for name in plain if name != dims.sample)
     if array.dims and (not order or set(array.dims) <= set(order)):
         found = array.dims
     else:
-        candidates = (plain, lesser) if constant else (order, plain)
+        candidates = (whole, plain, lesser) if constant else (whole, plain)
         found = next((names for names in candidates if len(names) == len(array.shape)), ())
     known = {dims.sample, dims.field, *dims.space} | (set() if constant else {dims.time})
     if not found or not set(found) <= known:

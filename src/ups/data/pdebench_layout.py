@@ -168,26 +168,28 @@ def _stored(path: Path, file: h5py.File) -> Stored:
 
 def _meaning(path: Path, file: h5py.File, stored: Stored) -> tuple:
     """Return the family, the sides of each axis, the constant fields, the unit of time and those of the axes."""
+    num_fields = (
+        numbers(path, find(file, f"{stored.groups[0]}/data")).shape[-1]
+        if stored.groups
+        else len(stored.datasets)
+    )
     if NAME in file.attrs:
         said = recorded(path, file.attrs[NAME], stored.axes)
         family = Family(said.equation, said.each, said.params)
-        return (
-            family,
-            [said.sides(axis) for axis in stored.axes],
-            said.constants,
-            said.time_unit,
-            [said.axes[axis][2] for axis in stored.axes],
-        )
-    family = _family(path, file, stored)
-    side = family.boundary or OPEN  # a placeholder: the layout says that the boundary is missing
-    num_fields = (
-        numbers(path, find(file, f"{stored.groups[0]}/data")).shape[-1] if stored.groups else len(family.each)
-    )
-    if family is UNKNOWN and num_fields > 1:
-        family = replace(family, each=tuple(Field(f"u{index}") for index in range(num_fields)))
+        sides = [said.sides(axis) for axis in stored.axes]
+        more = (said.constants, said.time_unit, [said.axes[axis][2] for axis in stored.axes])
+    else:
+        family = _family(path, file, stored)
+        if family is UNKNOWN and num_fields > 1:
+            family = replace(family, each=tuple(Field(f"u{index}") for index in range(num_fields)))
+        side = family.boundary or OPEN  # a placeholder: the layout says that the boundary is missing
+        sides = [(side, side)] * len(stored.axes)
+        more = ((), "1", ["1"] * len(stored.axes))
     if num_fields != len(family.each):
-        raise UserError(f"{path}: {num_fields} fields where {family.equation} has {len(family.each)}")
-    return family, [(side, side)] * len(stored.axes), (), "1", ["1"] * len(stored.axes)
+        raise UserError(
+            f"{path}: {num_fields} fields where {family.equation or 'its record'} has {len(family.each)}"
+        )
+    return family, sides, *more
 
 
 def _family(path: Path, file: h5py.File, stored: Stored) -> Family:

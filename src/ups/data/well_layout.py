@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from ups.data.boundaries import bounded
-from ups.data.hdf5 import find, finite, flag, numbers, opened, scalar, shown, texts
+from ups.data.hdf5 import find, finite, flag, numbers, opened, require_size, scalar, shown, texts
 from ups.data.layout import Cut, Layout, Read, even_axis, even_times
 from ups.data.recorded import NAME, Recorded, recorded
 from ups.data.well_boundaries import sides
@@ -108,6 +108,11 @@ def read_well(path: Path, stated: dict[str, tuple[str, str]] | None = None) -> L
         fixed = [part for part in parts if not part.time_varying]
         if not moving:
             raise UserError(f"{path}: no field varies in time; trajectories are needed")
+        if num > 1 and not any(part.sample_varying for part in moving):
+            raise UserError(f"{path}: n_trajectories is {num}, but no field that moves differs between them")
+        every = math.prod((num, *cells)) * 4
+        require_size(path, "what is tiled", every * len(times) * sum(len(part.each) for part in moving))
+        require_size(path, "what is tiled", every * sum(len(part.each) for part in fixed))
         params, more = _params(path, file, num, said)
         state, order = _ordered(path, moving, said.each if said else None)
         still, still_order = _ordered(path, fixed, said.constants if said else None)
