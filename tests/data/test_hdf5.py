@@ -1,4 +1,5 @@
 import sys
+import tokenize
 
 import h5py
 import numpy as np
@@ -41,6 +42,9 @@ def test_a_forbidden_file_is_told_as_such(path, monkeypatch):
         OverflowError("o"),
         MemoryError(),
         IndexError("i"),
+        EOFError(),
+        RecursionError(),
+        tokenize.TokenError("EOF", (2, 0)),
     ],
 )
 def test_whatever_reading_throws_is_one_line(path, thrown):
@@ -50,6 +54,19 @@ def test_whatever_reading_throws_is_one_line(path, thrown):
         raise thrown
 
     assert "damaged file" in fault(path, read)
+
+
+def test_a_package_that_is_missing_and_our_own_lines_are_told_as_they_are(path):
+    h5py.File(path, "w").close()
+
+    def read(file):
+        raise ImportError("No module named 'cftime'", name="cftime")
+
+    assert fault(path, read) == f"{path}: reading this needs cftime; install it"
+    with pytest.raises(UserError, match=r"^mine$"), opened(path):
+        raise UserError("mine")
+    with pytest.raises(KeyboardInterrupt), opened(path):
+        raise KeyboardInterrupt
 
 
 def test_links_are_followed_inside_the_file_only(path, tmp_path):

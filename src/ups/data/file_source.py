@@ -248,7 +248,8 @@ def _finite(path: Path, start: int, block: np.ndarray, stride_time: int) -> None
     bad = ~np.isfinite(block)
     if not bad.any():
         return
-    if (bad[0] == bad[0, :1]).all() and bad[0, 0, 0].any() and not bad[0, 0, 0].all():
+    always = bad.shape[1] > 1 and (bad[0] == bad[0, :1]).all()
+    if always and bad[0, 0, 0].any() and not bad[0, 0, 0].all():
         raise UserError(
             f"{path}: the same {bad[0, 0, 0].sum()} cells are NaN in every frame, as of a mask; fill them, and give "
             "the mask as a constant field"

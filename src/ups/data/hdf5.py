@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zipfile
-import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,22 +16,6 @@ MAX_COMPRESSION = 1100
 """Deflate cannot do better than 1032 to 1: a file that declares more than it stores times this was never written."""
 
 SLACK_BYTES = 2**24
-
-BROKEN = (
-    OSError,
-    RuntimeError,
-    LookupError,
-    ValueError,
-    TypeError,
-    ArithmeticError,
-    MemoryError,
-    AttributeError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-)
-"""What h5py, numpy and their like throw at damaged or strange files."""
 
 
 def shown(text: object, limit: int = 120) -> str:
@@ -58,7 +39,11 @@ def readable(path: Path, what: str) -> Generator[None]:
         raise UserError(f"{path}: permission denied") from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder, not a file of {what}") from None
-    except BROKEN as error:
+    except UserError:
+        raise
+    except ImportError as error:
+        raise UserError(f"{path}: reading this needs {error.name or shown(error)}; install it") from None
+    except Exception as error:  # h5py, NumPy and xarray have no end of ways to fail on a damaged file
         if "signature" in str(error):
             raise UserError(f"{path}: not an HDF5 file") from None
         raise UserError(f"{path}: damaged file of {what}, fetch it again: {shown(error)}") from None
