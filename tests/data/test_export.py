@@ -44,9 +44,11 @@ def test_a_forecast_is_written_in_the_format_of_its_input(tmp_path):
     np.savez(tmp_path / "in.npz", u=np.zeros((3, 4, 5)))
     inputs = (burgers(tmp_path / "in.h5"), write_by_specification(tmp_path / "well.h5"), tmp_path / "in.npz")
     for source, kind in zip(inputs, ("pdebench", "well", "arrays"), strict=True):
-        write_like(source, tmp_path / f"{kind}.out", data, "mine", {"members": torch.ones(6, 3)})
+        source = source_for(source, ["dims=sample time x", "equation=heat"] if kind == "arrays" else [])
+        write_like(source, tmp_path / f"{kind}.out", data, {"members": torch.ones(6, 3)})
         again = source_for(tmp_path / f"{kind}.out")
         assert again.kind == kind
+        assert again.layouts()[0].equation == {"pdebench": "burgers", "well": "", "arrays": "heat"}[kind]
         assert torch.equal(again.load().values, data.values)
     with h5py.File(tmp_path / "pdebench.out") as file:
         assert file["members"].shape == (6, 3)

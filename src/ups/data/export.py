@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from ups.data.find import source_for
+from ups.data.file_source import FileSource
 from ups.data.pdebench import disk, require_folder, write_pdebench
 from ups.data.recorded import NAME, record
 from ups.data.well import write_well
@@ -24,13 +24,9 @@ def _pdebench(path: Path, trajectory: Trajectory, equation: str, extra: Mapping[
 
 
 def write_like(
-    source: Path,
-    path: Path,
-    trajectory: Trajectory,
-    equation: str = "",
-    extra: Mapping[str, Tensor] | None = None,
+    source: FileSource, path: Path, trajectory: Trajectory, extra: Mapping[str, Tensor] | None = None
 ) -> None:
-    """Write trajectories in the format of the file that they came from.
+    """Write trajectories in the format of the files that they continue, with their equation.
 
     The Well's and PDEBench's stay what they are; arrays of one's own, in whatever file, become an `.npz`, which
     says itself what it means.
@@ -38,8 +34,8 @@ def write_like(
     Raises:
         UserError: the file cannot be written.
     """
-    kind = source_for(source).kind
-    FORMATS["npz" if kind == "arrays" else kind](path, trajectory, equation, extra)
+    kind = "npz" if source.kind == "arrays" else source.kind
+    FORMATS[kind](path, trajectory, source.layouts()[0].equation, extra)
 
 
 def write_npz(
