@@ -2,5 +2,8 @@
 
 
 def is_one_line_about(error, path):
-    text = str(error.value)
+    return is_one_line(str(error.value), path)
+
+
+def is_one_line(text, path):
     return "\n" not in text and str(path) in text

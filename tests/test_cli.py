@@ -364,3 +364,69 @@ def test_probing_what_is_no_run_is_one_line_and_exit_code_2(ups, tmp_path, pictu
     for folder in (tmp_path, tmp_path / "none", pictures):
         code, _, err = ups("probe", folder)
         assert (code, err) == (2, f"error: {folder}: not a run folder (no run.json)\n")
+
+
+def test_arrays_of_ones_own_are_inspected_checked_and_exported(ups, tmp_path):
+    values = np.random.default_rng(0).normal(size=(6, 4, 5, 3))
+    np.savez(tmp_path / "mine.npz", u=values, nu=np.arange(6.0))
+    how = ["dims=sample time x y", "fields=[u]", "params=[nu]", "dt=0.5", "extent={x: 2.0, y: [-1, 1]}"]
+    code, out, _ = ups("data", "inspect", "mine.npz", *how, "boundary={x: periodic, y: [wall, open]}")
+    assert code == 0
+    said = dict(
+        line.split(maxsplit=1) for line in out.splitlines() if not line.startswith(("axis", "parameter"))
+    )
+    assert said["equation"] == "unknown"
+    assert said["boundaries"] == "x periodic, y wall to open"
+    assert "axis y                 [-1, 1], 3 cells" in out
+    code, out, err = ups("data", "inspect", "mine.npz", *how)
+    assert (code, "what holds at the ends of x, y is not recorded" in out) == (0, True)
+    code, _, err = ups("data", "export", "mine.npz", "well.h5", *how)
+    assert code == 2
+    assert err.startswith("error: mine.npz: what holds at the ends of x, y is not recorded; give boundary=")
+    assert err.count("\n") == 1 + err.count("reading")
+    how.append("boundary=wall")
+    assert ups("data", "check", "mine.npz", *how)[:2] == (0, "no findings\n")
+    assert ups("data", "export", "mine.npz", "well.h5", *how)[:2] == (0, "well.h5: 6 trajectories\n")
+    assert "The Well" in ups("data", "inspect", "well.h5")[1]
+    assert ups("data", "export", "well.h5", "back.npz", "--format", "npz")[0] == 0
+    with np.load(tmp_path / "back.npz") as back:
+        assert np.array_equal(back["u"], values.astype(np.float32))
+
+
+def test_an_export_replaces_nothing_that_was_not_named(ups, tmp_path):
+    save(tmp_path / "a.h5")
+    before = (tmp_path / "a.h5").read_bytes()
+    for words in (["a.h5", "a.h5"], ["a.h5", "./a.h5", "--force"]):
+        code, _, err = ups("data", "export", *words)
+        assert (code, "is there already" in err) == (2, True)
+    assert (tmp_path / "a.h5").read_bytes() == before
+    (tmp_path / "b.h5").touch()
+    assert ups("data", "export", "a.h5", "b.h5")[0] == 2
+    assert ups("data", "export", "a.h5", "b.h5", "--force")[0] == 0
+    code, _, err = ups("data", "export", "a.h5", "c.h5", "--format", "hdf")
+    assert (code, err) == (2, "error: --format hdf: well, pdebench, npz can be written\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "message"),
+    [
+        ("a.h5", ["boundary=round"], "no boundary is called 'round'"),
+        ("a.h5", ["kind=wel"], "did you mean 'well'"),
+        ("a.npz", [], "which axis is what? give dims="),
+        (
+            "a.npz",
+            ["dims=sample time y z"],
+            "no array has the axes sample time y z that dims names; the file has u (6, 14, 32)",
+        ),
+        ("a.npz", ["dimz=3"], "'dimz': no such setting (did you mean 'dims'?)"),
+        ("none.nc", [], "none.nc: no such file"),
+    ],
+)
+@pytest.mark.parametrize("command", ["inspect", "check"])
+def test_a_file_that_cannot_be_read_is_one_line_and_exit_code_2(ups, tmp_path, command, name, words, message):
+    save(tmp_path / "a.h5")
+    np.savez(tmp_path / "a.npz", u=np.zeros((6, 14, 32)))
+    code, _, err = ups("data", command, name, *words)
+    assert code == 2
+    (said,) = (line for line in err.splitlines() if line.startswith("error:"))
+    assert message in said

@@ -208,32 +208,82 @@ def data_make(
     typer.echo(f"{output}: {len(trajectory)} trajectories")
 
 
+ReaderSettings = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help='How to read: boundary=periodic, or for arrays of your own dims="sample time x y" fields=[u].',
+    ),
+]
+
+
 @data.command("inspect")
-def data_inspect(file: Annotated[Path, typer.Argument(help="A PDEBench HDF5 file.")]) -> None:
-    """Show layout, grid, parameters and ranges of a file."""
-    from ups.data.check import inspect
+def data_inspect(
+    file: Annotated[Path, typer.Argument(help="A file of PDEBench, The Well, or arrays of your own.")],
+    settings: ReaderSettings = None,
+) -> None:
+    """Show format, equation, grid, boundaries, parameters and ranges of a file."""
+    from ups.data.find import source_for
+    from ups.data.inspect import inspect
     from ups.progress import bar
 
+    (layout,) = source_for(file, settings or []).layouts()
     with bar("reading") as progress:
-        summary = inspect(file, progress)
+        summary = inspect(layout, progress)
     for name, value in summary.items():
         typer.echo(f"{name:22} {value}")
 
 
 @data.command("check")
-def data_check(files: Annotated[list[Path], typer.Argument(help="PDEBench HDF5 files.")]) -> None:
+def data_check(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE... [KEY=VALUE]...", help="Files, and how to read them (boundary=wall)."),
+    ],
+) -> None:
     """Find NaN, constant frames, repeated initial conditions and conservation drift; exit 2 on an error."""
     from ups.data.check import check
+    from ups.data.find import source_for
     from ups.progress import bar
 
+    files = [Path(word) for word in words if "=" not in word or Path(word).exists()]
+    settings = [word for word in words if Path(word) not in files]
+    sources = [source_for(file, settings) for file in files]
     with bar("checking") as progress:
-        findings = check(files, progress=progress)
+        findings = check(sources, progress=progress)
     for finding in findings:
         typer.echo(f"{finding.severity:8} {finding.where}: {finding.what}")
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(2)
     if not findings:
         typer.echo("no findings")
+
+
+@data.command("export")
+def data_export(
+    file: Annotated[Path, typer.Argument(help="What to read, as for inspect.")],
+    output: Annotated[Path, typer.Argument(help="The file to write.")],
+    settings: ReaderSettings = None,
+    format: Annotated[str, typer.Option(help="well, pdebench or npz.")] = "well",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write the trajectories of a file in another format."""
+    from ups.data.export import FORMATS
+    from ups.data.find import source_for
+    from ups.progress import bar
+    from ups.types import UserError
+
+    if format not in FORMATS:
+        raise UserError(f"--format {format}: {', '.join(FORMATS)} can be written")
+    if output.exists() and (output.samefile(file) or not force):
+        raise UserError(
+            f"{output}: is there already; choose another name or, if it is not the input, --force"
+        )
+    source = source_for(file, settings or [])
+    with bar("reading") as progress:
+        trajectory = source.load(progress=progress)
+    FORMATS[format](output, trajectory, source.layouts()[0].equation, None)
+    typer.echo(f"{output}: {len(trajectory)} trajectories")
 
 
 def main() -> None:

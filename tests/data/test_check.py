@@ -2,10 +2,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from data_files import FIELDS, FULL, STRIDED, burgers, needs_real, trajectory, values, write
+from data_files import FIELDS, FULL, STRIDED, needs_real, on_plane, trajectory, values, write
 
 from ups.data import layout
-from ups.data.check import Finding, check, inspect
+from ups.data.check import Finding
+from ups.data.check import check as check_sources
+from ups.data.pdebench import PDEBench, write_pdebench
 from ups.types import Trajectory, UserError
 
 
@@ -13,6 +15,12 @@ def conserving(num=6, seed=0):
     """Random values whose mean does not change from frame to frame."""
     data = values(num=num, seed=seed)[:, :, 0]
     return data - data.mean(-1, keepdims=True) + 0.1
+
+
+def check(sources, **options):
+    """Check files by their paths."""
+    sources = [one if isinstance(one, Trajectory) else PDEBench(file=one) for one in sources]
+    return check_sources(sources, **options)
 
 
 def planted(path, data):
@@ -85,31 +93,25 @@ def test_trajectories_in_memory_are_checked_too():
 def test_a_missing_file_is_the_users_fault(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         check([tmp_path / "a.h5"])
-    with pytest.raises(UserError, match="no such file"):
-        inspect(tmp_path / "a.h5")
 
 
-def test_the_summary_agrees_with_numpy_and_leaves_bad_values_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(layout, "BLOCK_BYTES", 1.0)
-    data = values()[:, :, 0]
-    summary = inspect(planted(tmp_path / "a.h5", data))
-    for label, part in (("u", data), ("u first frame", data[:, 0]), ("u last frame", data[:, -1])):
-        expected = f"{part.min():.4g} to {part.max():.4g}, mean {part.mean():.4g}, std {part.std():.4g}"
-        assert summary[label] == expected
-    assert summary["parameter nu"] == "0.1"
-    assert summary["cells"] == "16 on [0, 1], periodic"
-    assert "NaN or Inf" not in summary
-    data[0, 0, 0] = np.nan
-    again = inspect(planted(tmp_path / "b.h5", data))
-    assert again["NaN or Inf"].startswith("1 values")
-    assert "nan" not in again["u"]
-
-
-def test_the_summary_lists_many_parameters_shortly(tmp_path):
-    path = burgers(tmp_path / "burgers.h5", num=20)
-    with h5py.File(path, "a") as file:
-        file["Nu"] = np.linspace(0.1, 2, 20)
-    assert inspect(path)["parameter nu"] == "0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8 ..."
+def test_a_plane_is_checked_cell_by_cell_and_asked_for_its_boundaries(tmp_path):
+    data = on_plane()
+    data.values[:, :, 0] = data.values[:, :1, 0]  # the density is conserved
+    data.values[3, 2, 1] = 7.0
+    data.values[1, 4, 2, 5, 0] = torch.nan
+    data.constants[0, 0, 0, 0] = torch.inf
+    write_pdebench(path := tmp_path / "a.h5", data.values, data.fields, data.params, constants=data.constants)
+    found = {finding.what for finding in check([path])}
+    assert found == {
+        "NaN or Inf in a constant field",
+        "NaN or Inf in 1 frames, first trajectory 1 frame 4 (trajectories 1)",
+        "constant in space: 1 frames, first trajectory 3 frame 2 (trajectories 3)",
+    }
+    data.values[4, 3, 0] += 1.0
+    assert any("drifts in 1 trajectories" in finding.what for finding in check([data]))
+    (finding,) = check([write(tmp_path / "b.h5", {"tensor": conserving()})])
+    assert (finding.severity, finding.what.startswith("what holds at the ends of x")) == ("warning", True)
 
 
 @needs_real

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -6,7 +8,7 @@ from ups.data.windows import draw_windows
 from ups.streams import stream
 from ups.types import Trajectory, UserError
 
-FIELDS = on_line(("u",), ("1",), 1.0, 0.1, params=("nu",), cells=16)
+FIELDS = on_line(("u", "v"), None, 1.0, 0.1, params=("nu",), cells=3)
 
 
 def numbered(num=7, frames=10):
@@ -32,6 +34,15 @@ def test_windows_cover_every_place_uniformly():
     chi_square = ((counts - 1000).square() / 1000).sum()
     assert counts.shape == (35,)
     assert 12.0 < chi_square < 70.0  # 34 degrees of freedom: both tails below 4e-4
+
+
+def test_constants_and_actions_go_with_their_trajectory_and_frames():
+    data = numbered()
+    constants = data.params[:, :, None].expand(-1, 1, 3)
+    data = replace(data, constants=constants, actions=data.values[:, :, 0, :1])
+    windows = draw_windows(data, 50, 4, stream(0, "windows"))
+    assert torch.equal(windows.constants[:, 0, 0], windows.params[:, 0])
+    assert torch.equal(windows.actions, windows.values[:, :, 0, :1])
 
 
 def test_the_generator_alone_decides():

@@ -1,4 +1,4 @@
-"""What is wrong with data, and what a file holds; read in blocks, so a file may be larger than memory."""
+"""What is wrong with data; read in blocks, so a file may be larger than memory."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ups.data.layout import read_layout
+from ups.data.file_source import FileSource, uneven_frame
+from ups.data.layout import Layout
 from ups.data.splits import initial_hashes
 from ups.progress import Progress
-from ups.types import Fields, Trajectory, describe_boundaries
+from ups.types import Fields, Trajectory
 
 CONSERVATION_TOLERANCE = 2e-2
 TRAJECTORIES_SHOWN = 5
@@ -29,7 +30,7 @@ class Finding:
 
 
 def check(
-    sources: Sequence[Path | Trajectory],
+    sources: Sequence[FileSource | Trajectory],
     tolerance: float = CONSERVATION_TOLERANCE,
     progress: Progress = lambda fraction, text: None,
 ) -> list[Finding]:
@@ -40,22 +41,27 @@ def check(
     even if the solver conserves.
 
     Raises:
-        UserError: a file is missing, damaged, or of another layout.
+        UserError: a file is missing, damaged, or of another format.
     """
     findings: list[Finding] = []
     # the hash of an initial condition -> the source and the index where it was first seen
     begun: dict[str, tuple[int, int]] = {}
     names: list[str] = []
-    for number, source in enumerate(sources):
-        names.append(f"trajectories {number}" if isinstance(source, Trajectory) else str(source))
-        if not isinstance(source, Trajectory):
-            findings += _uneven(names[-1], Path(source))
-        fields, num, blocks = _open(source)
+    parts: list[Layout | Trajectory] = []
+    for source in sources:
+        parts += [source] if isinstance(source, Trajectory) else source.layouts()
+    for number, part in enumerate(parts):
+        if isinstance(part, Trajectory):
+            names.append(f"trajectories {number}")
+        else:
+            names.append(str(part.path))
+            findings += _said(names[-1], part)
+        fields, num, blocks = _open(part)
         found = _Found()
         repeats: dict[int, list[tuple[int, int]]] = {}
         for start, values in blocks:
             found.add(start, values, fields, tolerance)
-            progress((number + (start + len(values)) / num) / len(sources), Path(names[-1]).name)
+            progress((number + (start + len(values)) / num) / len(parts), Path(names[-1]).name)
             for index, initial in enumerate(initial_hashes(torch.from_numpy(values)), start):
                 other, first = begun.setdefault(initial, (number, index))
                 if (other, first) != (number, index):
@@ -69,61 +75,6 @@ def check(
     return findings
 
 
-def inspect(file: Path, progress: Progress = lambda fraction, text: None) -> dict[str, str]:
-    """Return what a PDEBench file holds: layout, grid, parameters, and ranges of its values.
-
-    Raises:
-        UserError: the file is missing, damaged, or of another layout.
-    """
-    layout = read_layout(Path(file))
-    fields = layout.fields
-    (axis,) = fields.grid.axes
-    span = f"[{axis.origin:g}, {axis.origin + axis.extent:g}]"
-    summary = {
-        "file": f"{file} ({Path(file).stat().st_size / 1e6:.1f} MB)",
-        "equation": layout.equation or "not recorded",
-        "layout": f"{len(layout.groups)} groups" if layout.groups else ", ".join(layout.datasets),
-        "trajectories": str(layout.num_trajectories),
-        "frames": f"{layout.num_frames}, dt {fields.dt:g}, {len(layout.times)} times from {layout.times[0]:g}",
-        "cells": f"{axis.cells} on {span}, {describe_boundaries(fields.grid)}",
-    }
-    for name, column in zip(fields.params, layout.params.T, strict=True):
-        distinct = np.unique(column)
-        shown = ", ".join(f"{value:g}" for value in distinct[:8]) + (" ..." if len(distinct) > 8 else "")
-        summary[f"parameter {name}"] = shown
-    parts = []
-    for start, values in layout.blocks(layout.num_trajectories):
-        parts.append(_moments(values))
-        progress((start + len(values)) / layout.num_trajectories, "")
-    moments = np.stack(parts)
-    low, high = moments[:, 0].min(0), moments[:, 1].max(0)
-    count, total, squares = moments[:, 2:].sum(0)
-    for index, name in enumerate(fields.names):
-        for place, label in (
-            (slice(None), ""),
-            (slice(0, 1), " first frame"),
-            (slice(-1, None), " last frame"),
-        ):
-            number = count[place, index].sum()
-            mean = total[place, index].sum() / number
-            std = np.sqrt(max(0.0, squares[place, index].sum() / number - mean**2))
-            span = f"{low[place, index].min():.4g} to {high[place, index].max():.4g}"
-            summary[f"{name}{label}"] = f"{span}, mean {mean:.4g}, std {std:.4g}"
-    missing = layout.num_trajectories * layout.num_frames * layout.num_cells * len(fields.names) - count.sum()
-    if missing:
-        summary["NaN or Inf"] = f"{missing:.0f} values, left out of the ranges"
-    return summary
-
-
-def _moments(values: np.ndarray) -> np.ndarray:
-    """Return minimum, maximum, count, sum and sum of squares of the finite values [5 time field]."""
-    good = np.isfinite(values)
-    clean = np.where(good, values, 0).astype(np.float64)
-    low = np.where(good, values, np.inf).min((0, 3))
-    high = np.where(good, values, -np.inf).max((0, 3))
-    return np.stack([low, high, good.sum((0, 3)), clean.sum((0, 3)), (clean**2).sum((0, 3))])
-
-
 @dataclass
 class _Found:
     """What one source showed so far: (trajectory, frame) of bad and of constant frames, and drifts."""
@@ -133,12 +84,14 @@ class _Found:
     drifting: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
 
     def add(self, start: int, values: np.ndarray, fields: Fields, tolerance: float) -> None:
-        finite = np.asarray(np.isfinite(values).all((2, 3)))
+        space = tuple(range(3, values.ndim))
+        finite = np.asarray(np.isfinite(values).all((2, *space)))
         self.bad += _places(start, ~finite)
-        self.constant += _places(start, finite & (values.max(-1) == values.min(-1)).any(2))
+        self.constant += _places(start, finite & (values.max(space) == values.min(space)).any(2))
         for index, name in enumerate(fields.names):
             if name in fields.conserved:
                 whole = values[:, :, index].astype(np.float64)
+                whole = whole.reshape(*whole.shape[:2], -1)
                 mean, scale = whole.mean(-1), np.sqrt((whole[:, 0] ** 2).mean(-1))
                 with np.errstate(invalid="ignore", divide="ignore"):
                     drift = np.abs(mean - mean[:, :1]).max(1) / scale
@@ -161,22 +114,25 @@ class _Found:
                 )
 
 
-def _open(source: Path | Trajectory) -> tuple[Fields, int, Iterator[tuple[int, np.ndarray]]]:
-    if isinstance(source, Trajectory):
-        parts = source.values.split(64)
-        return source.fields, len(source), ((64 * i, part.numpy(force=True)) for i, part in enumerate(parts))
-    layout = read_layout(Path(source))
-    return layout.fields, layout.num_trajectories, layout.blocks(layout.num_trajectories)
+def _open(part: Layout | Trajectory) -> tuple[Fields, int, Iterator[tuple[int, np.ndarray]]]:
+    if isinstance(part, Trajectory):
+        blocks = part.values.split(64)
+        return part.fields, len(part), ((64 * i, block.numpy(force=True)) for i, block in enumerate(blocks))
+    return part.fields, part.num_trajectories, part.blocks(part.num_trajectories)
 
 
-def _uneven(name: str, path: Path) -> Iterator[Finding]:
-    """Compare the time axis with equal steps and with the number of frames."""
-    layout = read_layout(path)
-    steps, dt = np.diff(layout.times[: layout.num_frames]), layout.fields.dt
-    if not np.allclose(steps, dt, rtol=0.02):
-        frame = int(np.abs(steps - dt).argmax())
-        what = f"frames are not equally far apart in time: {steps[frame]:g} after frame {frame}, {dt:g} on average"
+def _said(name: str, layout: Layout) -> Iterator[Finding]:
+    """Look at what the file says of its times, boundaries and constants."""
+    if (frame := uneven_frame(layout)) is not None:
+        step, dt = layout.times[frame + 1] - layout.times[frame], layout.fields.dt
+        what = f"frames are not equally far apart in time: {step:g} after frame {frame}, {dt:g} on average"
         yield Finding("error", name, what)
+    if layout.missing:
+        yield Finding("warning", name, layout.missing.removeprefix(f"{name}: "))
+    if layout.constants is not None and not np.isfinite(layout.constants).all():
+        yield Finding("error", name, "NaN or Inf in a constant field")
+    for note in layout.notes:
+        yield Finding("note", name, f"not used: {note}")
 
 
 def _places(start: int, which: np.ndarray) -> list[tuple[int, int]]:

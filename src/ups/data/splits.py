@@ -24,7 +24,7 @@ class Splits:
     digest: str
 
 
-def initial_hashes(values: Float[Tensor, "batch time field *space"]) -> list[str]:
+def initial_hashes(values: Float[Tensor, "batch time field *grid"]) -> list[str]:
     """Return the sha256 of each first frame in float32; -0.0 counts as 0.0."""
     frames = values[:, 0].to(torch.float32, copy=True).add_(0.0).contiguous().numpy(force=True)
     return [hashlib.sha256(frame.tobytes()).hexdigest() for frame in frames]
@@ -98,4 +98,7 @@ def _digest(*parts: Trajectory) -> str:
         for values, params in zip(part.values, part.params, strict=True):
             total.update(np.ascontiguousarray(values.numpy(force=True)).tobytes())
             total.update(params.numpy(force=True).tobytes())
+        for more in (part.constants, part.actions):
+            if more is not None:
+                total.update(np.ascontiguousarray(more.numpy(force=True)).tobytes())
     return total.hexdigest()[:16]

@@ -23,4 +23,10 @@ def draw_windows(trajectory: Trajectory, batch_size: int, length: int, generator
     start = torch.randint(num_frames - length + 1, (batch_size,), generator=generator)
     which, start = which.to(trajectory.values.device), start.to(trajectory.values.device)
     frames = start[:, None] + torch.arange(length, device=start.device)
-    return Trajectory(trajectory.values[which[:, None], frames], trajectory.params[which], trajectory.fields)
+    return Trajectory(
+        trajectory.values[which[:, None], frames],
+        trajectory.params[which],
+        trajectory.fields,
+        None if trajectory.constants is None else trajectory.constants[which],
+        None if trajectory.actions is None else trajectory.actions[which[:, None], frames],
+    )
