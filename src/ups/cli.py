@@ -128,7 +128,7 @@ def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
     settings: Assignments = None,
     file: Annotated[
-        Path | None, typer.Option("--data", help="A PDEBench file; all of it is test data.")
+        Path | None, typer.Option("--data", help="A file of any format; all of it is test data.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write [default: RUN/evaluations/FILE].")] = None,
 ) -> None:
@@ -141,8 +141,8 @@ def evaluate(
 @app.command()
 def predict(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
-    input: Annotated[Path, typer.Option(help="Trajectories in PDEBench's layout; at least one frame each.")],
-    output: Annotated[Path, typer.Option(help="The forecast, in the same layout.")],
+    input: Annotated[Path, typer.Option(help="Trajectories in any format that `ups data inspect` reads.")],
+    output: Annotated[Path, typer.Option(help="The forecast, in the same format.")],
     settings: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="How to read: stride_space=4 stride_time=5."),
@@ -152,18 +152,20 @@ def predict(
     start: Annotated[int, typer.Option(help="The frame to start from; -1 is the last one.")] = -1,
     stepper: Annotated[str, typer.Option(help="The rung that forecasts.")] = "operator",
     force: Annotated[
-        bool, typer.Option("--force", help="Accept a grid, dt or parameter outside the training.")
+        bool,
+        typer.Option(
+            "--force", help="Accept a grid, dt or parameter outside the training; replace an output."
+        ),
     ] = False,
 ) -> None:
     """Roll out your own trajectories."""
-    from ups.config import override
-    from ups.data.pdebench import PDEBench
+    from ups.data.find import source_for
     from ups.runs.predict import predict as predict_file
 
-    source = override(PDEBench(file=(input,)), settings or [])
+    chosen = [text.removeprefix("data.") for text in settings or []]
     predict_file(
         folder,
-        source,
+        source_for(input, chosen),
         output,
         num_steps=steps,
         start=start,
@@ -171,6 +173,7 @@ def predict(
         stepper=stepper,
         force=force,
     )
+    typer.echo(f"{output}: {steps} frames")
 
 
 @app.command()

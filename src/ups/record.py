@@ -231,7 +231,7 @@ def describe(source: Any, parts: dict[str, Trajectory], digest: str = "") -> Dat
     return DataRecord(
         source=source.kind,
         digest=digest,
-        equation=getattr(source, "equation", ""),
+        equation=getattr(source, "equation", "") or "",
         trajectories={name: len(part) for name, part in parts.items()},
         frames=first.values.shape[1],
         fields=first.fields,

@@ -6,20 +6,24 @@ from pathlib import Path
 
 import torch
 
-from ups.data.pdebench import PDEBench, require_folder, write_pdebench
+from ups.data.export import write_like
+from ups.data.file_source import FileSource
+from ups.data.pdebench import require_folder
 from ups.evaluation.rollout import rollout
 from ups.models.misfits import misfits
+from ups import record
+from ups.record import PhysicsRecord
 from ups.progress import bar
 from ups.runs.saved import load
 from ups.streams import stream
-from ups.types import UserError
+from ups.types import Trajectory, UserError
 
 BATCH_SIZE = 64
 
 
 def predict(
     run_dir: Path,
-    source: PDEBench,
+    source: FileSource,
     output: Path,
     *,
     num_steps: int = 40,
@@ -29,17 +33,19 @@ def predict(
     force: bool = False,
     seed: int = 0,
 ) -> None:
-    """Continue every trajectory of a file for `num_steps` frames and write them in PDEBench's layout.
+    """Continue every trajectory of a file for `num_steps` frames and write them in the format of the file.
 
     The forecast begins after the frame `start` of the input (-1 is the last one), from as many of the frames up to
-    it as the stepper uses; frame 0 of the output is that frame. An ensemble is written as its mean in `tensor` and
-    its members in `members` [trajectory, member, frame, field, cell].
+    it as the stepper uses; frame 0 of the output is that frame. An ensemble is written as its mean, and its members
+    as `members` [trajectory, member, frame, field, cell].
 
     Raises:
         UserError: the file has another grid, dt or parameter than the training data and `force` is not set; it has
-            too few frames; the forecast is not finite.
+            too few frames; the forecast is not finite; the output exists and `force` is not set, or is an input.
     """
-    require_folder(output)
+    require_output(output, source, force)
+    if num_members > 1 and is_deterministic(run_dir, stepper):
+        raise UserError(f"{run_dir}: {stepper} is deterministic, its {num_members} members would be equal; members=1")
     model = load(run_dir, stepper)
     given = source.load()
     num_frames = given.values.shape[1]
@@ -71,4 +77,27 @@ def predict(
     initial = context.values[:, -1:]
     ensemble = torch.cat([initial.expand(num_members, *initial.shape), members], dim=2)
     extra = {"members": ensemble.transpose(0, 1)} if num_members > 1 else None
-    write_pdebench(output, ensemble.mean(0), given.fields, given.params, extra, source.equation)
+    made = Trajectory(ensemble.mean(0), given.params, given.fields, given.constants)
+    write_like(source, output, made, extra)
+
+
+def require_output(output: Path, source: FileSource, force: bool) -> None:
+    """See that a file may be written: its folder is there, it is no input, and what is there is not lost unasked.
+
+    Raises:
+        UserError: it may not.
+    """
+    require_folder(output)
+    if output.is_symlink() or (output.exists() and not output.is_file()):
+        raise UserError(f"{output}: is no plain file; choose another --output")
+    if any(output.exists() and output.samefile(path) for path in source.file):
+        raise UserError(f"{output}: is the input, which the forecast would destroy; choose another --output")
+    if output.exists() and not force:
+        raise UserError(f"{output}: exists; --force replaces it")
+
+
+def is_deterministic(run_dir: Path, name: str) -> bool:
+    """Return whether a rung of a finished run forecasts one future; a run that is not finished does not tell."""
+    found = record.read(run_dir)
+    ladder = found.ladder if isinstance(found, PhysicsRecord) else ()
+    return any(rung.folder == name and rung.num_members == 1 for rung in ladder)

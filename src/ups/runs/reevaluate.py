@@ -14,7 +14,7 @@ from pydantic import Field
 
 from ups import record
 from ups.config import Settings, override, validate
-from ups.data.pdebench import PDEBench
+from ups.data.find import source_for
 from ups.data.splits import identities, initial_hashes
 from ups.evaluation.ladder import Rung, measure
 from ups.evaluation.outcomes import compare_outcomes
@@ -55,7 +55,12 @@ def evaluate(run_dir: Path, file: Path | None, assignments: Sequence[str], out: 
     """
     made = open_run(run_dir)
     shared, sampling = _sorted(assignments, made)
-    data = {"kind": "pdebench", "file": [str(file)]} if file is not None else made.settings["data"]
+    data = made.settings["data"]
+    if file is not None:
+        of_file = [text for text in shared if text.startswith("data.")]
+        shared = [text for text in shared if text not in of_file]
+        source = source_for(file, [text.removeprefix("data.") for text in of_file])
+        data = source.model_dump(mode="json")
     how = override(validate(Again, {"data": data, "num_members": made.settings["num_members"]}), shared)
 
     emulator = load(run_dir, "operator")

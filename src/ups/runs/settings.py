@@ -1,0 +1,142 @@
+"""The settings of a run, and the ladder that they make: which rungs, in which order, from what."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+
+from ups.config import Settings
+from ups.data.arrays import Arrays
+from ups.data.file_source import FileSource
+from ups.data.kicked import Kicked
+from ups.data.pdebench import PDEBench
+from ups.data.steady import Steady
+from ups.data.synthetic import Synthetic
+from ups.data.well import Well
+from ups.models.autoencoder import AutoencoderSettings, IdentityPatches
+from ups.models.corrector import CorrectorSettings
+from ups.models.flux_law import FluxLaw
+from ups.models.operator import OperatorSettings, SpectralFlux
+from ups.models.peers import DilatedResNet, PDEBenchFNO, TunedFNO, UNet1d
+from ups.models.stochastic import StochasticOperator
+from ups.models.student import StudentSettings
+from ups.runs.rungs import (
+    BaselineSpec,
+    ClimatologySpec,
+    ColoredNoiseSpec,
+    CorrectorSpec,
+    LawSpec,
+    OperatorSpec,
+    PerfectSpec,
+    PersistenceSpec,
+    RungSpec,
+    SolverSpec,
+    StudentSpec,
+)
+from ups.training.settings import Fit
+
+DataSettings = Annotated[Synthetic | Kicked | Steady | PDEBench | Well | Arrays, Field(discriminator="kind")]
+
+BaselineSettings = Annotated[
+    PDEBenchFNO | TunedFNO | DilatedResNet | UNet1d | StochasticOperator, Field(discriminator="kind")
+]
+
+
+NAMES = {"codec", "solver", "law", "corrector", "colored_noise", "student", "climatology", "perfect_ensemble"} | {
+    "persistence",
+    "operator",
+}
+"""What rungs are called that are no baselines."""
+
+
+class Run(Settings):
+    """All that a run depends on; a recipe is a function that returns one."""
+
+    data: DataSettings
+    """Where the trajectories come from."""
+    codec: AutoencoderSettings = IdentityPatches()
+    """Between frames and the states that the operator advances."""
+    operator: OperatorSettings = SpectralFlux()
+    """Our network: the change of the state over one frame."""
+    baselines: dict[str, BaselineSettings] = {}
+    """The networks that one would otherwise pick, trained on the same batches with the same budget."""
+    corrector: CorrectorSettings | None = None
+    """The generative model of what the operator gets wrong; null leaves it and its baseline out."""
+    student: StudentSettings | None = None
+    """The corrector in one or two network calls; null leaves it out."""
+    solver_cells: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (32, 64, 128, 256, 512, 1024)
+    """Grids of the classical solver; the coarsest that is as accurate as the operator becomes a rung."""
+    codec_training: Fit = Fit(updates=2000, unroll=((0.0, 1),))
+    """How the codec is trained, if it has anything to train."""
+    training: Fit = Fit(seconds=60.0)
+    """How the operator and each baseline are trained."""
+    corrector_training: Fit = Fit(seconds=120.0, unroll=((0.0, 1),))
+    """How the corrector is trained."""
+    student_training: Fit = Fit(seconds=120.0, unroll=((0.0, 1),))
+    """How the student is trained."""
+    num_members: Annotated[int, Field(ge=2)] = 16
+    """Members of the ensembles that stochastic rungs forecast."""
+    seed: NonNegativeInt = 0
+    """Of initial weights, batches and noise; data have their own."""
+
+    @property
+    def rungs(self) -> tuple[RungSpec, ...]:
+        """The ladder, each rung after those that it stands on."""
+        rungs: list[RungSpec] = [PersistenceSpec()]
+        operator = OperatorSpec(operator=self.operator, training=self.training)
+        if isinstance(self.operator, FluxLaw):
+            rungs.append(LawSpec(operator=self.operator))
+            operator = replace(operator, on=("law",))
+        rungs.append(operator)
+        rungs += map(self._baseline, self.baselines)
+        if self.data.equation_class is not None:
+            rungs.append(SolverSpec(equation=self.data.equation_class, cells=self.solver_cells))
+        members = self.num_members
+        if self.corrector:
+            how = self.corrector_training
+            rungs.append(CorrectorSpec(settings=self.corrector, training=how, num_members=members))
+            rungs.append(ColoredNoiseSpec(num_members=members))
+        if self.student:
+            how = self.student_training
+            rungs.append(StudentSpec(settings=self.student, training=how, num_members=members))
+        if isinstance(self.data, Steady):
+            rungs.append(ClimatologySpec(num_members=members))
+        if isinstance(self.data, Kicked):
+            rungs.append(PerfectSpec(source=self.data, num_members=members))
+        return tuple(rungs)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know of these settings before the numbers."""
+        if isinstance(self.operator, FluxLaw) and not isinstance(self.data, FileSource):
+            return (
+                "Truth and operator are one scheme (MUSCL, MC limiter, Hancock), so the operator does not have to make "
+                "up for another scheme's errors: expect more on data of another solver.",
+            )
+        return ()
+
+    def _baseline(self, name: str) -> BaselineSpec:
+        settings = self.baselines[name]
+        drawn = isinstance(settings, StochasticOperator)
+        training = self.training.model_copy(update={"unroll": settings.unroll}) if drawn else self.training
+        return BaselineSpec(
+            name=name, settings=settings, training=training, num_members=self.num_members if drawn else 1
+        )
+
+    @field_validator("baselines")
+    @classmethod
+    def _names_are_folders(cls, baselines: dict[str, BaselineSettings]) -> dict[str, BaselineSettings]:
+        for name in baselines:
+            if name in NAMES or not name.isidentifier():
+                raise ValueError(
+                    f"'{name}' cannot name a baseline: use letters, digits and _, and none of {sorted(NAMES)}"
+                )
+        return baselines
+
+    @model_validator(mode="after")
+    def _a_student_has_a_teacher(self) -> Run:
+        if self.student and not self.corrector:
+            raise ValueError("student: there is no corrector to teach it; set corrector, or student=null")
+        return self

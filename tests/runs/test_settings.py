@@ -1,0 +1,48 @@
+import pytest
+
+from tiny_recipe import kicked, steady, tiny
+from ups.config import override
+from ups.models.flux_law import FluxLaw
+from ups.models.refined import Refined
+from ups.types import UserError
+
+
+def names(settings):
+    return [spec.name for spec in settings.rungs]
+
+
+def test_the_rungs_are_ordered_and_each_stands_on_what_comes_before():
+    for settings in (tiny(), kicked(), steady()):
+        seen = {"codec"}
+        for spec in settings.rungs:
+            assert set(spec.on) <= seen
+            seen.add(spec.name)
+    assert names(tiny()) == ["persistence", "operator", "tuned_fno", "solver"]
+    assert names(kicked())[-4:] == ["corrector", "colored_noise", "student", "perfect_ensemble"]
+    assert "climatology" in names(steady())
+
+
+def test_a_law_that_is_regressed_is_a_rung_below_the_operator():
+    settings = tiny().model_copy(update={"codec": Refined(), "operator": FluxLaw()})
+    assert names(settings)[:3] == ["persistence", "law", "operator"]
+    law, operator = settings.rungs[1:3]
+    assert operator.on == ("law",)
+    assert law.training is None
+    assert "law" not in names(tiny())
+
+
+def test_only_what_draws_has_members():
+    members = {spec.name: spec.num_members for spec in kicked().rungs}
+    assert {name for name, num in members.items() if num == 1} == {"persistence", "operator", "solver"}
+    assert set(members.values()) == {1, 3}
+
+
+@pytest.mark.parametrize("name", ["operator", "law", "../fno", "my fno"])
+def test_a_baseline_whose_name_is_no_folder_of_its_own_is_refused(name):
+    with pytest.raises(UserError, match="cannot name a baseline"):
+        override(tiny(), [f"baselines={{'{name}': {{kind: tuned_fno}}}}"])
+
+
+def test_a_student_without_a_teacher_is_one_clear_line():
+    with pytest.raises(UserError, match="no corrector to teach it"):
+        override(kicked(), ["corrector=null"])
