@@ -235,12 +235,13 @@ FAULTS = {
         "have no names",
     ),
     "no dt": ({"u": U}, (DIMS, *TOLD[1:]), "the step in time is not recorded; give dt="),
-    "no extent": ({"u": U}, (DIMS, TOLD[0], TOLD[2]), "the length of x is not recorded; give extent="),
+    "no extent": ({"u": U}, (DIMS, TOLD[0], TOLD[2]), "the length of x, y is not recorded; give extent="),
     "no boundary": (
         {"u": U},
         (DIMS, *TOLD[:2]),
         "what holds at the ends of x, y is not recorded; give boundary=",
     ),
+    "nothing told": ({"u": U}, (DIMS,), "give dt="),
     "one boundary": ({"u": U}, (DIMS, *TOLD[:2], "boundary={x: wall}"), "what holds at the ends of y is"),
     "unequal cells": (
         {"u": U, "x": np.arange(6.0) ** 2},

@@ -107,6 +107,8 @@ def test_a_write_that_fails_leaves_nothing(tmp_path):
         write_well(tmp_path / "a.hdf5", trajectory(), extra={"scalars": torch.ones(1)})
     assert is_one_line_about(error, tmp_path / "a.hdf5")
     assert not list(tmp_path.iterdir())
+    with pytest.raises(UserError, match="one frame has no step in time"):
+        write_well(tmp_path / "a.hdf5", trajectory(frames=1))
     with pytest.raises(UserError, match="there is no folder"):
         write_well(tmp_path / "nowhere" / "a.hdf5", trajectory())
 

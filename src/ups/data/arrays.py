@@ -69,7 +69,12 @@ def _layout(file: ArrayFile, settings: Described, said: Recorded | None) -> Layo
     num = sizes.get(dims.sample, 1)
     missing: list[str] = []
     times, dt, time_unit = _times(file, settings, sizes[dims.time], missing)
-    axes = [_axis(file, settings, name, sizes[name], missing) for name in dims.space]
+    unknown: list[str] = []
+    axes = [_axis(file, settings, name, sizes[name], unknown) for name in dims.space]
+    if unknown:
+        missing.append(
+            f"the length of {', '.join(unknown)} is not recorded; give extent=1.0 or {{x: [from, to]}}"
+        )
     axes, unbounded = bounded(path, axes, settings.boundary, set())
     missing += [unbounded.removeprefix(f"{path}: ")] if unbounded else []
     if said is not None:
@@ -237,16 +242,14 @@ def _times(
     return *even_times(file.path, found.name, _line(found), num_frames), found.unit
 
 
-def _axis(file: ArrayFile, settings: Described, name: str, num_cells: int, missing: list[str]) -> Axis:
+def _axis(file: ArrayFile, settings: Described, name: str, num_cells: int, unknown: list[str]) -> Axis:
     """Return an axis, open for want of better knowledge."""
     given = settings.extent.get(name, settings.extent.get(ALL))
     if given is not None:
         return Axis(name, num_cells, given[1] - given[0], given[0], OPEN, OPEN)
     found = _coordinate(file, settings, (name,))
     if found is None:
-        missing.append(
-            f"the length of {name} is not recorded; give extent= (or extent={{{name}: [from, to]}})"
-        )
+        unknown.append(name)
         return Axis(name, num_cells, float(num_cells), 0.0, OPEN, OPEN)
     extent, origin = even_axis(file.path, found.name, _line(found), num_cells)
     return Axis(name, num_cells, extent, origin, OPEN, OPEN, found.unit)

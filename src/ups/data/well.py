@@ -17,7 +17,7 @@ from ups.data.pdebench import disk, require_folder
 from ups.data.recorded import NAME, record
 from ups.data.well_layout import RANKS, components, read_well
 from ups.files import written_whole
-from ups.types import Axis, Field, Trajectory
+from ups.types import Axis, Field, Trajectory, UserError
 
 
 class Well(FileSource):
@@ -51,10 +51,14 @@ def write_well(
     they are.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: the file cannot be written, or there is one frame only.
     """
     require_folder(path)
     fields = trajectory.fields
+    if trajectory.values.shape[1] < 2:
+        raise UserError(
+            f"{path}: one frame has no step in time, which The Well's format needs; write another format"
+        )
     with disk(path), written_whole(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["dataset_name"] = path.stem
         file.attrs["grid_type"] = "cartesian"
