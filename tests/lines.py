@@ -1,6 +1,10 @@
 """Fields on a line in one call, for tests."""
 
-from ups.types import PERIODIC, Axis, Boundary, Field, Fields, Grid
+from dataclasses import replace
+
+from torch import Tensor
+
+from ups.types import PERIODIC, Axis, Boundary, Field, Fields, Grid, Trajectory
 
 
 def on_line(
@@ -22,3 +26,8 @@ def on_line(
     )
     axis = Axis("x", cells, extent, origin, boundary, boundary)
     return Fields(each, Grid((axis,)), dt, params)
+
+
+def on_its_grid(values: Tensor, params: Tensor, fields: Fields) -> Trajectory:
+    """Return a trajectory whose fields have as many cells as its values."""
+    return Trajectory(values, params, replace(fields, grid=fields.grid.resized(*values.shape[3:])))

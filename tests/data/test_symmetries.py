@@ -3,13 +3,13 @@ import time
 import pytest
 import torch
 
-from lines import on_line
+from lines import on_its_grid, on_line
 from ups.data.symmetries import MAX_BOOST, augment
 from ups.solvers.equations import Burgers, FisherKPP, Heat, KuramotoSivashinsky
 from ups.solvers.initial import clean
 from ups.solvers.solve import solve
 from ups.streams import stream
-from ups.types import WALL, Trajectory, UserError
+from ups.types import WALL, UserError
 
 CELLS = 64
 
@@ -17,7 +17,7 @@ CELLS = 64
 def solved(equation, extent=1.0, dt=0.05, num=40, frames=5, scale=1.0):
     initial = scale * clean(num, CELLS, extent, stream(0, "initial"))
     values = solve(equation, initial, dt * torch.arange(frames), extent)
-    return Trajectory(values, torch.zeros(num, 0), on_line(("u",), ("1",), extent, dt, cells=16))
+    return on_its_grid(values, torch.zeros(num, 0), on_line(("u",), ("1",), extent, dt, cells=CELLS))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_galilean_boost_commutes_with_the_solver_up_to_its_error(equation, ext
 
 def test_a_boost_shifts_frame_k_by_k_times_as_many_cells_and_adds_its_speed():
     ramp = torch.arange(16.0).expand(60, 4, 1, 16).clone()
-    data = Trajectory(ramp, torch.zeros(60, 0), on_line(("u",), ("1",), 8.0, 0.25, cells=16))
+    data = on_its_grid(ramp, torch.zeros(60, 0), on_line(("u",), ("1",), 8.0, 0.25, cells=16))
     moved = augment(data, ["galilean"], stream(3, "augment")).values
     speeds = set()
     for window in moved:
@@ -69,7 +69,7 @@ def test_the_same_element_moves_every_frame_and_field_of_a_window():
     data = torch.randn(30, 5, 3, 16, generator=stream(0, "data"))
     fields = on_line(("a", "b", "c"), ("1",) * 3, 1.0, 0.1, cells=16)
     moved = augment(
-        Trajectory(data, torch.zeros(30, 0), fields), ("shift", "reflect_odd"), stream(0, "a")
+        on_its_grid(data, torch.zeros(30, 0), fields), ("shift", "reflect_odd"), stream(0, "a")
     ).values
     for before, after in zip(data, moved, strict=True):
         images = [before.roll(k, -1) for k in range(16)] + [-before.flip(-1).roll(k, -1) for k in range(16)]
@@ -79,7 +79,7 @@ def test_the_same_element_moves_every_frame_and_field_of_a_window():
 def test_shifts_are_uniform_and_reflections_fair():
     delta = torch.zeros(20_000, 1, 1, 10)
     delta[..., 0] = 1.0
-    data = Trajectory(delta, torch.zeros(20_000, 0), on_line(("u",), ("1",), 1.0, 0.1, cells=16))
+    data = on_its_grid(delta, torch.zeros(20_000, 0), on_line(("u",), ("1",), 1.0, 0.1, cells=16))
     moved = augment(data, ("shift", "reflect_odd"), stream(0, "augment")).values
     counts = moved.abs().sum((0, 1, 2))
     assert ((counts - 2000).square() / 2000).sum() < 30  # 9 degrees of freedom: p = 4e-4
@@ -104,13 +104,13 @@ def test_unknown_symmetries_and_walls_are_errors():
     data = solved(Heat(0.01), frames=2)
     with pytest.raises(UserError, match="did you mean 'reflect"):
         augment(data, ["reflect_od"], stream(0, "augment"))
-    walls = Trajectory(data.values, data.params, on_line(("u",), ("1",), 1.0, 0.1, boundary=WALL, cells=16))
+    walls = on_its_grid(data.values, data.params, on_line(("u",), ("1",), 1.0, 0.1, boundary=WALL, cells=16))
     with pytest.raises(UserError, match="wall"):
         augment(walls, ["shift"], stream(0, "augment"))
 
 
 def test_a_training_batch_takes_a_few_milliseconds_at_most():
-    data = Trajectory(
+    data = on_its_grid(
         torch.zeros(50, 7, 1, 256), torch.zeros(50, 0), on_line(("u",), ("1",), 1.0, 0.1, cells=16)
     )
     seconds = []

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from lines import on_line
+from lines import on_its_grid, on_line
 from ups.streams import stream
-from ups.types import Trajectory
 
 FIELDS = on_line(
     names=("u",), units=("m/s",), extent=2.0, dt=0.5, params=("speed",), conserved=("u",), cells=16
@@ -60,4 +59,4 @@ class Exploding(Roll):
 def advected(num=6, num_frames=14, num_cells=16, seed=0):
     initial = torch.randn(num, 1, num_cells, generator=stream(seed, "initial"))
     values = torch.stack([initial.roll(frame, -1) for frame in range(num_frames)], dim=1)
-    return Trajectory(values, torch.ones(num, 1), FIELDS)
+    return on_its_grid(values, torch.ones(num, 1), FIELDS)

@@ -6,7 +6,7 @@ import torch
 from ups.diffusion.losses import denoising
 from ups.diffusion.weighting import snr
 from ups.evaluation.denoiser_probes import Frozen, Probe, curvature_rows, glance, probe, probe_set
-from ups.images.denoiser import DenoiserSettings, Manifest, build_denoiser
+from ups.images.denoiser import DenoiserManifest, DenoiserSettings, build_denoiser
 from ups.models.noise import DataError, MinSNR, NoiseError
 from ups.probes.frozen import require_same
 from ups.probes.products import hessian_form
@@ -22,7 +22,7 @@ FOUND = probe_set(IMAGES, SETTINGS)
 @pytest.fixture(scope="module")
 def denoiser():
     small = DenoiserSettings(width=16, multipliers=(1,), num_blocks=1)
-    manifest = Manifest(settings=small, channels=1, data_mean=0.0, data_std=0.6)
+    manifest = DenoiserManifest(settings=small, channels=1, data_mean=0.0, data_std=0.6)
     model = build_denoiser(manifest, stream(0, "denoiser"))
     with torch.no_grad():
         for number, parameter in enumerate(model.parameters()):

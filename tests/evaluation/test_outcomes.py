@@ -1,12 +1,11 @@
 import pytest
 import torch
 
-from lines import on_line
+from lines import on_its_grid, on_line
 from ups.evaluation.ladder import Rung
 from ups.evaluation.outcomes import compare_outcomes, outcome, sampling_distance, shares
 from ups.models.peers import Persistence
 from ups.streams import stream
-from ups.types import Trajectory
 
 FIELDS = on_line(("u",), ("1",), 1.0, 100.0, params=("nu",), cells=8)
 
@@ -32,7 +31,7 @@ def flips(probability, num=100):
     params = torch.tensor(probability).repeat_interleave(num)[:, None]
     coin = Coin()
     ends, _ = coin.advance((torch.zeros(len(params), 1, 4), params), stream(0, "truth"))
-    return Trajectory(torch.stack([torch.zeros_like(ends), ends], 1), params, FIELDS)
+    return on_its_grid(torch.stack([torch.zeros_like(ends), ends], 1), params, FIELDS)
 
 
 def test_an_outcome_is_one_sign_or_the_other_or_both():
@@ -65,7 +64,7 @@ def test_every_parameter_has_its_line_and_only_ensembles_are_compared():
 
 def test_an_ensemble_of_the_wrong_law_is_far_off():
     test = flips([0.75])
-    wrong = Trajectory(test.values, torch.full_like(test.params, 0.25), FIELDS)
+    wrong = on_its_grid(test.values, torch.full_like(test.params, 0.25), FIELDS)
     (right,), (off,) = (
         compare_outcomes([Rung("coin", "ours", Coin(), num_members=50)], data, seed=0)
         for data in (test, wrong)

@@ -3,8 +3,9 @@ import torch
 
 import ups
 from lines import on_line
+from ups.checkpoint import load, save
 from ups.models.autoencoder import IdentityPatches, Perceiver
-from ups.models.emulator import Emulator, load, save
+from ups.models.emulator import Emulator
 from ups.models.normalizer import fit_normalizer
 from ups.models.operator import SpectralFlux, UTransformer
 from ups.streams import stream

@@ -2,10 +2,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ups.models.saved import load_saved
 
 from lines import on_line
-from ups.checkpoint import save
+from ups.checkpoint import load, save
 from ups.data.windows import draw_windows
 from ups.models.autoencoder import Convolutional, IdentityPatches
 from ups.models.corrector import CorrectorSettings
@@ -81,7 +80,7 @@ def test_it_is_saved_distilled_and_trained_like_any_corrector(tmp_path):
     data = problems(20)
     model = disturb(prior(data, ParametersAlone(network=NETWORK)))
     save(model, tmp_path)
-    torch.testing.assert_close(draw(load_saved(tmp_path), data), draw(model, data))
+    torch.testing.assert_close(draw(load(tmp_path), data), draw(model, data))
     gradient_reach(Correct("corrector", model), data, stream(0, "reach"))
     student = StudentSettings(num_steps=16).build(model)
     torch.testing.assert_close(student.correction.std, model.correction.spectrum.std)

@@ -3,19 +3,22 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lines import on_line
+from lines import on_its_grid, on_line
 from ups.models.misfits import misfits
 from ups.models.normalizer import fit_normalizer
 from ups.models.peers import TunedFNO
 from ups.streams import stream
-from ups.types import Trajectory
+from ups.types import Grid
 
 FIELDS = on_line(("u",), ("1",), 1.0, dt=0.05, params=("nu",), conserved=("u",), cells=128)
 
 
-def data(nu=(0.001, 0.01), num_cells=32, **changes):
+def data(nu=(0.001, 0.01), num_cells=32, extent=1.0, name="u", **changes):
     values = torch.randn(len(nu), 12, 1, num_cells, generator=stream(0, "data"))
-    return Trajectory(values, torch.tensor(nu)[:, None], replace(FIELDS, **changes))
+    axis = replace(FIELDS.grid.axes[0], extent=extent)
+    each = (replace(FIELDS.each[0], name=name),)
+    fields = replace(FIELDS, grid=Grid((axis,)), each=each, **changes)
+    return on_its_grid(values, torch.tensor(nu)[:, None], fields)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def test_the_training_data_fit(model):
         (data(extent=2.0), "the domain is 2 long, trained on 1"),
         (data(nu=(0.02,)), "nu is 0.02, trained on 0.001 to 0.01"),
         (data(nu=(0.0001, 0.005)), "nu is 0.0001 to 0.005, trained on 0.001 to 0.01"),
-        (data(names=("v",)), "the fields are v, trained on u"),
+        (data(name="v"), "the fields are v, trained on u"),
         (data(params=("speed",)), "the parameters are ('speed',), trained on ('nu',)"),
     ],
 )

@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lines import on_line
+from lines import on_its_grid, on_line
 from ups import checkpoint
 from ups.checkpoint import save
 from ups.models.ablation import dead_branches
 from ups.models.normalizer import fit_normalizer
 from ups.models.peers import DilatedResNet, PDEBenchFNO, Persistence, TunedFNO, UNet1d
 from ups.streams import stream
-from ups.types import Stepper, Trajectory, UserError
+from ups.types import Stepper, UserError
 
 FIELDS = on_line(("u",), ("m/s",), 1.0, 0.05, params=("nu",), conserved=("u",), cells=32)
 CHANGE = {
@@ -22,7 +22,7 @@ ALL = {"pdebench_fno": PDEBenchFNO(), **CHANGE}
 
 def trajectory(num_cells=32):
     values = 3 + 2 * torch.randn(4, 12, 1, num_cells, generator=stream(0, "values"))
-    return Trajectory(values, torch.tensor([[0.001], [0.01], [0.1], [1.0]]), FIELDS)
+    return on_its_grid(values, torch.tensor([[0.001], [0.01], [0.1], [1.0]]), FIELDS)
 
 
 def build(kind, seed=0, disturbed=False):
@@ -66,14 +66,14 @@ def test_a_peer_sees_its_context_and_nothing_before_it(kind):
     for frame, matters in ((-peer.num_context - 1, False), (-peer.num_context, True)):
         values = train.values.clone()
         values[:, frame] += 1
-        assert torch.equal(roll(peer, Trajectory(values, train.params, FIELDS)), reference) != matters
+        assert torch.equal(roll(peer, on_its_grid(values, train.params, FIELDS)), reference) != matters
 
 
 @pytest.mark.parametrize("kind", ALL)
 def test_a_rollout_feeds_predictions_back(kind):
     peer, train = build(kind, disturbed=True), trajectory()
     one = roll(peer, train, 1)
-    fed = Trajectory(torch.cat([train.values, one[:, None]], dim=1), train.params, FIELDS)
+    fed = on_its_grid(torch.cat([train.values, one[:, None]], dim=1), train.params, FIELDS)
     torch.testing.assert_close(roll(peer, fed, 1), roll(peer, train, 2))
 
 
@@ -90,14 +90,14 @@ def test_every_layer_is_used_and_learns(kind):
 @pytest.mark.parametrize("kind", CHANGE)
 def test_parameters_of_the_equation_matter(kind):
     peer, train = build(kind, disturbed=True), trajectory()
-    other = Trajectory(train.values, train.params.flip(0), FIELDS)
+    other = on_its_grid(train.values, train.params.flip(0), FIELDS)
     assert not torch.allclose(roll(peer, train), roll(peer, other))
 
 
 @pytest.mark.parametrize("kind", ["tuned_fno", "dilated_resnet", "unet"])
 def test_shifting_the_line_shifts_the_forecast(kind):
     peer, train = build(kind, disturbed=True), trajectory()
-    shifted = Trajectory(train.values.roll(6, -1), train.params, FIELDS)
+    shifted = on_its_grid(train.values.roll(6, -1), train.params, FIELDS)
     torch.testing.assert_close(roll(peer, shifted), roll(peer, train).roll(6, -1), rtol=1e-4, atol=1e-4)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from lines import on_line
+from lines import on_its_grid, on_line
 from ups import checkpoint
 from ups.checkpoint import save
 from ups.evaluation.rollout import rollout
@@ -13,7 +13,7 @@ from ups.models.normalizer import fit_normalizer
 from ups.models.peers import UNet1d
 from ups.models.stochastic import StochasticOperator
 from ups.streams import stream
-from ups.types import Stepper, Trajectory, UserError
+from ups.types import OPEN, Stepper, UserError
 
 FIELDS = on_line(("u", "v"), ("m/s", "1"), 1.0, 0.05, params=("nu",), conserved=("u",), cells=32)
 SETTINGS = StochasticOperator(width=8, num_blocks=2, modes=8, kernel_size=3, noise_channels=3, noise_dim=2)
@@ -21,7 +21,7 @@ SETTINGS = StochasticOperator(width=8, num_blocks=2, modes=8, kernel_size=3, noi
 
 def trajectory(num_cells=32):
     values = 3 + 2 * torch.randn(4, 5, 2, num_cells, generator=stream(0, "values"))
-    return Trajectory(values, torch.tensor([[0.001], [0.01], [0.1], [1.0]]), FIELDS)
+    return on_its_grid(values, torch.tensor([[0.001], [0.01], [0.1], [1.0]]), FIELDS)
 
 
 def build(seed=0, disturbed=True, fields=FIELDS):
@@ -60,7 +60,7 @@ def test_members_differ_and_equal_generators_give_equal_members():
 
 def test_noise_is_fresh_at_every_step_and_in_every_row():
     peer, train = build(), trajectory()
-    same = Trajectory(train.values[:1].expand(2, -1, -1, -1), train.params[:1].expand(2, -1), FIELDS)
+    same = on_its_grid(train.values[:1].expand(2, -1, -1, -1), train.params[:1].expand(2, -1), FIELDS)
     state, generator = peer.encode(same.values, same.params), stream(0, "members")
     one, two = (peer.advance(state, generator)[0] for _ in range(2))
     assert not torch.allclose(one, two)
@@ -113,7 +113,7 @@ def test_what_one_row_holds_does_not_change_another():
     peer, train = build(), trajectory()
     values = train.values.clone()
     values[1:] += 1
-    other = roll(peer, Trajectory(values, train.params, FIELDS))
+    other = roll(peer, on_its_grid(values, train.params, FIELDS))
     torch.testing.assert_close(other[0], roll(peer, train)[0], rtol=1e-5, atol=1e-5)
     assert not torch.allclose(other[1:], roll(peer, train)[1:])
 
@@ -127,10 +127,10 @@ def test_a_conserved_field_keeps_its_mean_whatever_the_noise_and_another_does_no
 def test_parameters_of_the_equation_matter_and_are_not_needed():
     peer, train = build(), trajectory()
     assert not torch.allclose(
-        roll(peer, train), roll(peer, Trajectory(train.values, train.params.flip(0), FIELDS))
+        roll(peer, train), roll(peer, on_its_grid(train.values, train.params.flip(0), FIELDS))
     )
     fields = replace(FIELDS, params=())
-    none = Trajectory(train.values, torch.empty(4, 0), fields)
+    none = on_its_grid(train.values, torch.empty(4, 0), fields)
     alone = SETTINGS.build(fields, fit_normalizer(none), 32, stream(0, "init"))
     torch.testing.assert_close(roll(alone, none), train.values[:, -1])
 
@@ -170,8 +170,10 @@ def test_a_deterministic_peer_is_not_loaded_for_a_stochastic_one_nor_the_other_w
 
 def test_settings_that_do_not_fit_the_data_are_named():
     normalizer = fit_normalizer(trajectory())
-    with pytest.raises(UserError, match="boundary of the data is 'outflow'"):
-        SETTINGS.build(replace(FIELDS, boundary="outflow"), normalizer, 32, stream(0, "init"))
+    with pytest.raises(UserError, match="the data live on x open"):
+        SETTINGS.build(
+            on_line(("u", "v"), boundary=OPEN, params=("nu",), cells=32), normalizer, 32, stream(0, "init")
+        )
     with pytest.raises(UserError, match="modes=32, kernel_size=7 need at least 64 cells, there are 32"):
         StochasticOperator().build(FIELDS, normalizer, 32, stream(0, "init"))
     with pytest.raises(ValidationError, match="must be odd"):

@@ -8,7 +8,6 @@ import time
 
 import numpy as np
 import pytest
-from ups.runs.saved import load as load_rung
 
 import ups
 from tiny_recipe import kicked, steady, tiny
@@ -19,6 +18,7 @@ from ups.models.autoencoder import Convolutional
 from ups.models.operator import Transformer
 from ups.runs.pipeline import load, run
 from ups.runs.reevaluate import evaluate
+from ups.runs.saved import load as load_rung
 from ups.types import UserError
 
 COMMAND = [sys.executable, "-m", "ups", "run"]
@@ -176,7 +176,9 @@ def test_a_codec_with_parameters_is_trained_first_and_is_the_ceiling(tmp_path):
     settings = settings.model_copy(
         update={"operator": Transformer(hidden_dim=16, num_heads=2, depth=1, group_size=16)}
     )
-    settings = override(settings, ["codec_training.updates=30", "codec_training.batch_size=8", "baselines={}"])
+    settings = override(
+        settings, ["codec_training.updates=30", "codec_training.batch_size=8", "baselines={}"]
+    )
     run(settings, tmp_path / "latent")
     record = json.loads((tmp_path / "latent" / "run.json").read_text())
     assert list(record["stages"]) == ["codec", "operator"]

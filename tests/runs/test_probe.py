@@ -6,15 +6,15 @@ import torch
 from lines import on_line
 from tiny_recipe import tiny
 from ups import record
-from ups.record import PhysicsRecord
 from ups.models.autoencoder import Convolutional
 from ups.models.emulator import Emulator
 from ups.models.normalizer import fit_normalizer
 from ups.models.operator import Transformer
 from ups.probes.products import hessian_form
 from ups.probes.trace import hutchinson, rademacher
-from ups.runs.saved import load as load_rung
+from ups.record import PhysicsRecord
 from ups.runs.probe import StageProbe, _codec, forecast_objective, probe
+from ups.runs.saved import load as load_rung
 from ups.streams import stream
 from ups.training.ensemble_stages import CRPSForecast
 from ups.training.stages import Autoencode, Forecast

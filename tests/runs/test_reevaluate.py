@@ -3,14 +3,14 @@ import pytest
 import torch
 
 from tiny_recipe import kicked, steady, tiny
-from ups.data.pdebench import write_pdebench
 from ups import record
-from ups.record import PhysicsRecord
-from ups.evaluation.rows import trajectory_scores
 from ups.config import override
+from ups.data.pdebench import write_pdebench
+from ups.evaluation.rows import trajectory_scores
+from ups.record import PhysicsRecord
 from ups.runs.pipeline import load, run
-from ups.runs.saved import load as load_rung
 from ups.runs.reevaluate import evaluate
+from ups.runs.saved import load as load_rung
 from ups.types import Trajectory, UserError
 
 

@@ -16,7 +16,9 @@ from ups.types import UserError
 
 @pytest.fixture(scope="module")
 def law_run(cache):
-    settings = override(burgers.quick(), ["data.num_trajectories=40", "data.num_cells=64", "data.num_frames=18"])
+    settings = override(
+        burgers.quick(), ["data.num_trajectories=40", "data.num_cells=64", "data.num_frames=18"]
+    )
     return settings.model_copy(update={"codec": Refined(), "operator": FluxLaw()})
 
 
@@ -30,7 +32,14 @@ def spec(settings, name):
 
 
 def test_no_rung_can_see_the_test_split():
-    assert {each.name for each in fields(Below)} == {"train", "validation", "normalizer", "codec", "seed", "steppers"}
+    assert {each.name for each in fields(Below)} == {
+        "train",
+        "validation",
+        "normalizer",
+        "codec",
+        "seed",
+        "steppers",
+    }
 
 
 def test_what_is_under_a_rung_is_added_and_nothing_else_changes(below):
@@ -85,7 +94,11 @@ def test_tables_call_a_rung_by_its_label(cache):
     for each in settings.rungs:
         steppers[each.label(each.build(known))] = each.name
         known = known.under(each.name, each.build(known))
-    assert {"persistence", "operator", "solver, 32 cells", "operator + colored noise", "perfect ensemble"} <= set(
-        steppers
-    )
+    assert {
+        "persistence",
+        "operator",
+        "solver, 32 cells",
+        "operator + colored noise",
+        "perfect ensemble",
+    } <= set(steppers)
     assert spec(tiny(), "tuned_fno").label(Persistence()) == "tuned_fno"

@@ -18,13 +18,21 @@ def test_every_rung_of_a_run_is_there_by_its_name(kicked_run):
 
 def test_the_public_name_loads_any_rung(kicked_run):
     assert isinstance(ups.load(kicked_run, "corrector"), Corrected)
-    assert ups.load(kicked_run).manifest() == ups.load(kicked_run / "stages" / "operator" / "stepper").manifest()
+    assert (
+        ups.load(kicked_run).manifest() == ups.load(kicked_run / "stages" / "operator" / "stepper").manifest()
+    )
 
 
 def test_a_corrector_samples_in_another_way_and_is_otherwise_the_same(kicked_run):
-    saved, other = load(kicked_run, "corrector"), load(kicked_run, "corrector", ["num_steps=5", "sampler=ddim"])
+    saved, other = (
+        load(kicked_run, "corrector"),
+        load(kicked_run, "corrector", ["num_steps=5", "sampler=ddim"]),
+    )
     assert (other.correction.settings.num_steps, other.correction.settings.sampler) == (5, "ddim")
-    assert all(torch.equal(a, b) for a, b in zip(saved.state_dict().values(), other.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(saved.state_dict().values(), other.state_dict().values(), strict=True)
+    )
 
 
 def test_what_was_trained_cannot_change(kicked_run):

@@ -63,7 +63,15 @@ def spied(settings, folder):
 
         for name in ("fit", "fit_normalizer", "measure", "error"):
             spy(pipeline, name)
-        for name in ("look_at", "residual_spectrum", "match_power", "judge", "match", "Coarse", "Climatology"):
+        for name in (
+            "look_at",
+            "residual_spectrum",
+            "match_power",
+            "judge",
+            "match",
+            "Coarse",
+            "Climatology",
+        ):
             spy(rungs, name)
         real = update.Updater.batch
 
@@ -122,7 +130,9 @@ def test_operator_and_baselines_see_the_same_batches_in_the_same_order(whole):
 
 
 def test_the_augmentation_reaches_the_batches(whole, tmp_path):
-    plain = spied(override(recipe(), ["training.symmetries=[]", "corrector=null", "student=null"]), tmp_path / "run")
+    plain = spied(
+        override(recipe(), ["training.symmetries=[]", "corrector=null", "student=null"]), tmp_path / "run"
+    )
     assert plain.batches["operator", 0, 2] != whole[0].batches["operator", 0, 2]
 
 
@@ -162,7 +172,9 @@ def test_the_solver_is_asked_on_the_grids_that_are_named_and_the_coarsest_that_m
     errors = {}
     splits = seen.splits
     for cells in (16, 32, 64):
-        stepper = rungs.SolverSpec(equation=recipe().data.equation_class, cells=(cells,))._on(cells, splits.validation)
+        stepper = rungs.SolverSpec(equation=recipe().data.equation_class, cells=(cells,))._on(
+            cells, splits.validation
+        )
         assert stepper.num_cells == cells
         assert stepper.spin_up == (10 if cells > 32 else 1)
         errors[cells] = rungs.error(stepper, splits.validation, args[2])
@@ -176,7 +188,7 @@ def test_the_ladder_that_is_measured_is_the_one_of_the_recipe(whole):
     ((parts, args, _),) = seen.calls["measure"]
     assert parts == ["test"]
     measured = {rung.name: rung for rung in args[0]}
-    assert list(measured)[0] == "persistence"
+    assert next(iter(measured)) == "persistence"
     members = {name: rung.num_members for name, rung in measured.items() if rung.num_members > 1}
     assert members == dict.fromkeys(
         ("crps_operator", "operator + colored noise", "corrector", "student", "perfect ensemble"), 3
@@ -211,9 +223,15 @@ def test_the_seed_reaches_every_initial_weight(whole, tmp_path):
 
 def test_a_codec_stays_as_it_was_trained(tmp_path):
     codec = "{kind: convolutional, num_levels: 1, dim: 1, width: 8}"
-    short = ["codec_training.updates=6", "codec_training.batch_size=8", "training.updates=6", "training.warmup=1"]
+    short = [
+        "codec_training.updates=6",
+        "codec_training.batch_size=8",
+        "training.updates=6",
+        "training.warmup=1",
+    ]
     settings = override(
-        tiny(), [f"codec={codec}", "operator={kind: spectral_rate, width: 8, modes: 4, num_blocks: 1}", *short]
+        tiny(),
+        [f"codec={codec}", "operator={kind: spectral_rate, width: 8, modes: 4, num_blocks: 1}", *short],
     )
     seen = spied(settings, tmp_path / "run")
     assert list(fits(seen)) == ["codec", "operator", "tuned_fno"]

@@ -12,7 +12,7 @@ from ups.solvers.kicks import Kicked, Kicks
 from ups.solvers.solve import solve
 from ups.solvers.stepper import Coarse
 from ups.streams import stream
-from ups.types import Stepper
+from ups.types import Stepper, line
 
 NUM = 3000
 FIELDS = on_line(names=("u",), units=("1",), extent=1.0, dt=0.05, params=("nu",), cells=64)
@@ -98,7 +98,7 @@ def test_the_kick_comes_before_the_frame_is_solved():
 
 
 def test_the_mean_changes_by_that_of_the_kick_and_by_nothing_else():
-    fields = replace(FIELDS, extent=2.0)
+    fields = replace(FIELDS, grid=line(64, 2.0))
     stepper = Kicked(Coarse(Burgers, fields, 96, 96), Kicks())
     before = stepper.encode(context(), PARAMS)
     after = stepper.advance(before, stream(7, "kicks"))

@@ -5,4 +5,5 @@ from pathlib import Path
 # the toy is a module of its own, because other processes import it too
 HERE = str(Path(__file__).parent)
 sys.path.insert(0, HERE)
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [HERE, os.environ.get("PYTHONPATH")]))
+shared = [HERE, str(Path(HERE).parent), os.environ.get("PYTHONPATH")]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, shared))

@@ -7,13 +7,13 @@ import torch
 import toy
 from torch import nn
 
+from lines import on_its_grid
 from ups.evaluation.uncertainty import fair_crps
 from ups.models.normalizer import Normalizer, fit_normalizer
 from ups.models.stochastic import StochasticOperator
 from ups.streams import stream
 from ups.training.ensemble_stages import CRPSForecast, almost_fair_crps
 from ups.training.stages import Stage, fraction_left, gradient_reach
-from ups.types import Trajectory
 
 normal = partial(torch.randn, dtype=torch.float64)
 
@@ -95,7 +95,7 @@ class Diffuse(nn.Module):
 def walks(num=500, frames=3, std=0.5, cells=8):
     """Random walks: the spread of the truth is known at every frame."""
     steps = torch.randn(num, frames, 1, cells, generator=stream(0, "walks"))
-    return Trajectory((std * steps).cumsum(1), torch.ones(num, 1), toy.FIELDS)
+    return on_its_grid((std * steps).cumsum(1), torch.ones(num, 1), toy.FIELDS)
 
 
 def test_the_gradient_of_the_stage_points_to_the_true_spread():
@@ -132,7 +132,7 @@ def test_each_field_counts_in_units_of_its_own():
     stepper.normalizer.std.copy_(torch.tensor([1.0, 1e3]))
     one, _ = CRPSForecast("crps", Diffuse(0.0)).loss(data, stream(0, "members"))
     two, _ = CRPSForecast("crps", stepper).loss(
-        Trajectory(both, data.params, toy.FIELDS), stream(0, "members")
+        on_its_grid(both, data.params, toy.FIELDS), stream(0, "members")
     )
     torch.testing.assert_close(one, two)
 
@@ -162,7 +162,7 @@ def test_the_gradient_runs_through_the_whole_unroll():
             return state
 
     factor = torch.tensor(0.5, requires_grad=True)
-    data = Trajectory(torch.ones(1, 4, 1, 2), torch.ones(1, 1), toy.FIELDS)
+    data = on_its_grid(torch.ones(1, 4, 1, 2), torch.ones(1, 1), toy.FIELDS)
     stage = CRPSForecast("crps", Factor(factor, Normalizer(1, 1)), ((0.0, 3),))
     loss, _ = stage.loss(data, stream(0, "unused"))
     loss.sum().backward()

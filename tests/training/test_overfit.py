@@ -9,6 +9,7 @@ import toy
 from scipy import stats
 from torch import nn
 
+from lines import on_its_grid
 from ups.streams import stream
 from ups.training.fit import fit
 from ups.training.overfit import finding, measure, trend
@@ -222,7 +223,7 @@ class Memory(nn.Module):
 
 def noise(num, seed):
     values = torch.randn(num, 2, 1, 16, generator=stream(seed, "noise"))
-    return Trajectory(values, torch.ones(num, 1), toy.FIELDS)
+    return on_its_grid(values, torch.ones(num, 1), toy.FIELDS)
 
 
 def memorize(folder, **changes):

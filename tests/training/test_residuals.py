@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lines import on_line
+from lines import on_its_grid, on_line
 from ups.models.autoencoder import IdentityPatches
 from ups.models.emulator import Emulator
 from ups.models.normalizer import fit_normalizer
@@ -13,7 +13,7 @@ from ups.models.refined import Refined
 from ups.models.residual import ResidualSpectrum
 from ups.streams import stream
 from ups.training.residuals import residual_spectrum, residuals
-from ups.types import Trajectory, UserError
+from ups.types import UserError
 
 FIELDS = on_line(("u", "v"), ("1", "1"), 1.0, 0.1, params=("nu",))
 CELLS = 16
@@ -40,7 +40,7 @@ def trajectories(num=32, frames=30):
     for _ in range(frames):
         values.append(frame.mT)
         frame = 0.9 * frame.roll(1, dims=1) + law().sample(num, generator)
-    return Trajectory(torch.stack(values, 1), torch.rand(num, 1, generator=generator), FIELDS)
+    return on_its_grid(torch.stack(values, 1), torch.rand(num, 1, generator=generator), FIELDS)
 
 
 def emulator(data, codec=IdentityPatches()):  # noqa: B008
@@ -79,7 +79,7 @@ def test_a_residual_is_the_truth_less_the_forecast_and_what_is_given_is_what_it_
 
 def test_a_codec_that_spins_up_compares_states_that_both_did():
     fields = on_line(("u",), ("1",), 1.0, 0.1, params=("nu",))
-    data = Trajectory(trajectories(4, frames=6).values[:, :, :1], trajectories(4).params, fields)
+    data = on_its_grid(trajectories(4, frames=6).values[:, :, :1], trajectories(4).params, fields)
     model, found = emulator(data, Refined(spin_up=3)), []
     for now in range(2, 5):
         forecast = model.advance(model.encode(data.values[:, now - 2 : now + 1], data.params))[0]

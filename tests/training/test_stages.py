@@ -7,6 +7,7 @@ import torch
 import toy
 from torch import nn
 
+from lines import on_its_grid
 from ups.streams import stream
 from ups.training.stages import (
     Autoencode,
@@ -18,13 +19,12 @@ from ups.training.stages import (
     gradient_reach,
     relative_error,
 )
-from ups.types import Trajectory
 
 
 def two_fields(num=3, frames=4, cells=8):
     generator = stream(0, "fields")
     values = torch.randn(num, frames, 2, cells, generator=generator) * torch.tensor([1.0, 1e-4])[:, None]
-    return Trajectory(values, torch.rand(num, 1, generator=generator), toy.FIELDS)
+    return on_its_grid(values, torch.rand(num, 1, generator=generator), toy.FIELDS)
 
 
 def test_the_loss_is_the_formula_in_numpy():
@@ -91,7 +91,7 @@ def test_the_gradient_runs_through_the_whole_unroll():
             return state
 
     factor = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
-    data = Trajectory(torch.ones(1, 4, 1, 2), torch.ones(1, 1), toy.FIELDS)
+    data = on_its_grid(torch.ones(1, 4, 1, 2), torch.ones(1, 1), toy.FIELDS)
     loss, _ = Forecast("operator", Factor(factor), ((0.0, 3),)).loss(data, stream(0, "unused"))
     loss.sum().backward()
     # d/da mean_k (a^k - 1)^2 = mean_k 2 (a^k - 1) k a^(k-1)
@@ -145,7 +145,7 @@ def test_noise_in_training_teaches_a_step_that_brings_disturbed_states_back():
                 return state[:, None]
 
         frame = torch.randn(256, 1, 1, 1, generator=generator) * torch.tensor([1.0, 0.0])
-        data = Trajectory(torch.cat([frame, frame], 1), torch.ones(256, 1), toy.FIELDS)
+        data = on_its_grid(torch.cat([frame, frame], 1), torch.ones(256, 1), toy.FIELDS)
         stage, optimizer = Forecast("operator", Step(), noise=noise), torch.optim.SGD(step.parameters(), 0.3)
         for _ in range(400):
             optimizer.zero_grad()
