@@ -29,5 +29,8 @@ def on_line(
 
 
 def on_its_grid(values: Tensor, params: Tensor, fields: Fields) -> Trajectory:
-    """Return a trajectory whose fields have as many cells as its values."""
-    return Trajectory(values, params, replace(fields, grid=fields.grid.resized(*values.shape[3:])))
+    """Return a trajectory whose fields are as many as its values, on as many cells."""
+    each = fields.each
+    if len(each) != values.shape[2]:
+        each = tuple(replace(each[0], name=f"{each[0].name}{k}") for k in range(values.shape[2]))
+    return Trajectory(values, params, replace(fields, each=each, grid=fields.grid.resized(*values.shape[3:])))

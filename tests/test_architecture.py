@@ -17,7 +17,7 @@ MODULES = [path for path in FILES if path.name not in ("__init__.py", "__main__.
 FLOORS = [
     {"types"},
     {"config", "streams", "progress", "files"},
-    {"record", "checkpoint", "statistics", "space"},
+    {"record", "checkpoint", "statistics"},
     {"diffusion", "solvers", "nets", "probes"},
     {"data", "models"},
     {"training"},

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from lines import on_line
+from records import data, physics
 from ups import record
 from ups.evaluation.ladder import Rung, measure
 from ups.evaluation.rows import RowStore
@@ -65,6 +66,5 @@ def write_ensemble_run(folder: Path, rungs=RUNGS) -> Path:
     """Measure the rungs and leave rows, arrays and a record, as a finished run does."""
     store = RowStore(folder, run="pushed")
     found = measure(rungs, lambda truth: truth, pushed(), store, lambda fraction, text: None)
-    found["data"] = {"names": ["u"], "units": ["m/s"]}
-    record.write(folder, found)
+    record.write(folder, physics(**found, data=data()))
     return folder

@@ -9,7 +9,10 @@ import duckdb
 import numpy as np
 import pytest
 
+from records import data, fitted, physics
 from toy_ensembles import write_ensemble_run
+from ups.evaluation.protocols import FROM_INITIAL, ONE_STEP, PDEBENCH
+from ups.record import PhysicsRecord
 
 NUM_TRAJECTORIES, NUM_FRAMES, NUM_CELLS, DT = 100, 31, 128, 0.05
 COLUMNS = ("run", "variant", "seed", "protocol", "stepper", "trajectory", "metric", "field", "time", "value")
@@ -123,56 +126,38 @@ def cost_rows() -> list[tuple]:
     return rows
 
 
-def record() -> dict[str, Any]:
-    stage = {
-        "parameters": 179_000,
-        "updates": 900,
-        "seconds": 601.2,
-        "planned_seconds": 600.0,
-        "num_skipped": 0,
-    }
-    return {
-        "run": "burgers.quick",
-        "settings": {
-            "seed": 0,
-            "data": {
-                "kind": "pdebench",
-                "path": "data/1D_Burgers_Sols_Nu0.001.hdf5",
-                "num_trajectories": 1024,
-                "stride": 5,
-            },
-            "operator": {"kind": "spectral_flux", "modes": 32, "width": 32, "kernel": 7, "num_blocks": 4},
-            "training": {
-                "learning_rate": 0.002,
-                "batch_size": 50,
-                "clip": 1.0,
-                "windows": [2, 4, 7],
-                "seconds": 600.0,
-            },
-        },
-        "versions": {"ups": "0.1.0", "torch": "2.13.0", "numpy": "2.4.1", "python": "3.12.3"},
-        "digests": {"settings": "3f2a9c1b77d0e415", "test": "a0c4e2219f8841bb"},
+def record() -> PhysicsRecord:
+    settings = {
         "seed": 0,
-        "machine": {"cpu": "2 threads of a server", "memory_gb": 16, "device": "cpu"},
-        "started": "2026-01-05T10:00:00Z",
-        "evaluated": "2026-01-05T10:41:12Z",
-        "ladder": LADDER,
-        "protocols": ["pdebench", "from_initial", "one_step"],
-        "stages": {
-            "operator": stage | {"skill": 0.0031, "score": 0.0112},
-            "corrector": stage | {"skill": 1.08, "score": 0.0112, "num_parameters": 212_000},
+        "data": {"kind": "pdebench", "path": "data/1D_Burgers_Sols_Nu0.001.hdf5", "num_trajectories": 1024},
+        "operator": {"kind": "spectral_flux", "modes": 32, "width": 32, "kernel": 7, "num_blocks": 4},
+        "training": {
+            "learning_rate": 0.002,
+            "batch_size": 50,
+            "clip": 1.0,
+            "windows": [2, 4, 7],
+            "seconds": 600.0,
         },
-        "data": {
-            "truth": "an upwind scheme on the native grid",
-            "truth_floor": 0.0013,
-            "fields": {"names": ["u"], "units": ["m/s"], "extent": [1.0], "dt": DT, "boundary": "periodic"},
-            "num_test": NUM_TRAJECTORIES,
-            "space_unit": "m",
-            "time_unit": "s",
-        },
-        "notes": ["The corrector ended above its trivial predictor: read its rung as a failed stage."],
-        "not_scored": {"from_initial": {"FNO": "needs 10 context frames, the protocol gives 1"}},
     }
+    return physics(
+        settings=settings,
+        versions={"ups": "0.1.0", "torch": "2.13.0", "numpy": "2.4.1", "python": "3.12.3"},
+        machine={"cpu": "2 threads of a server", "memory_gb": 16, "device": "cpu"},
+        evaluated="2026-01-05T10:41:12Z",
+        ladder=LADDER,
+        protocols=[
+            {"name": "pdebench", "metric": "nrmse", "description": PDEBENCH.description},
+            {"name": "from_initial", "metric": "relative_l2", "description": FROM_INITIAL.description},
+            {"name": "one_step", "metric": "nrmse", "description": ONE_STEP.description},
+        ],
+        stages={
+            "operator": fitted(skill=0.0031, score=0.0112),
+            "corrector": fitted(skill=1.08, score=0.0112, num_parameters=212_000),
+        },
+        data=data(truth_floor=0.0013),
+        notes=["The corrector ended above its trivial predictor: read its rung as a failed stage."],
+        not_scored={"from_initial": {"FNO": "needs 10 context frames, the protocol gives 1"}},
+    )
 
 
 def write_logs(run_dir: Path, rng: np.random.Generator) -> None:
@@ -240,7 +225,7 @@ def write_run(run_dir: Path) -> Path:
             rows += table_rows(protocol, "autoencoder", truth, smooth, start)
     write_rows(run_dir / "rows.parquet", rows)
     write_logs(run_dir, rng)
-    (run_dir / "run.json").write_text(json.dumps(record()))
+    (run_dir / "run.json").write_text(record().model_dump_json())
     return run_dir
 
 
@@ -264,7 +249,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         ]
         write_rows(tmp_path / "rows.parquet", rows)
         ladder = [{"name": name, "kind": kind} for name, kind in zip(errors, kinds, strict=True)]
-        (tmp_path / "run.json").write_text(json.dumps({"ladder": ladder} | record))
+        (tmp_path / "run.json").write_text(physics(ladder=ladder, **record).model_dump_json())
         return tmp_path
 
     return make

@@ -3,6 +3,7 @@ import re
 import numpy as np
 import pytest
 
+import records
 from ups.reports.headline import headline
 from ups.reports.ladder_table import ladder_table
 from ups.reports.run_folder import read_run
@@ -92,9 +93,9 @@ def test_the_best_of_several_rungs_is_owned_up_to(say):
 
 
 def test_an_error_near_the_truths_own_is_flagged(say):
-    data = {"truth": "the reference solver", "truth_floor": 0.0013}
+    data = records.data(truth_floor=0.0013)
     near = say(persistence=1.0, operator=0.0025, record={"data": data})
-    assert "the reference solver, which itself is off by 0.0013" in near.findings[-1]
+    assert "the test split, which itself is off by 0.0013" in near.findings[-1]
     far = say(persistence=1.0, operator=0.02, record={"data": data})
     assert not any("truth" in finding for finding in far.findings)
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from ups.record import RungRecord
 from ups.reports.ladder_table import ladder_table, ratio_of
-from ups.reports.run_folder import read_run
+from ups.reports.run_folder import RunFolder, read_run
 from ups.statistics.bootstrap import Interval
 
 KINDS = ["trivial", "solver", "peer", "peer", "ours", "ours", "ours", "ceiling"]
@@ -86,15 +87,20 @@ def test_a_missing_kind_is_stepped_over(make_run, errors):
 def test_what_could_not_be_scored_says_why(make_run, errors):
     folder = make_run(errors, KINDS, not_scored={"pdebench": {"late": "needs 20 frames"}})
     run = read_run(folder)
-    run.record["ladder"].append({"name": "late", "kind": "ours"})
+    late = run.record.also(ladder=(*run.record.ladder, RungRecord(name="late", kind="ours")))
+    run = RunFolder(run.path, late)
     row = ladder_table(run, run.questions[0]).row("late")
     assert (row.scored, row.reason) == (False, "needs 20 frames")
 
 
 def test_a_point_forecast_stands_on_point_forecasts_and_an_ensemble_on_anything(make_run, errors):
     run = read_run(make_run(errors, KINDS))
-    for name in ("strong peer", "same"):
-        next(entry for entry in run.record["ladder"] if entry["name"] == name)["num_members"] = 4
+    drawn = ("strong peer", "same")
+    ladder = [
+        entry.model_copy(update={"num_members": 4 if entry.name in drawn else 1})
+        for entry in run.record.ladder
+    ]
+    run = RunFolder(run.path, run.record.also(ladder=tuple(ladder)))
     table = ladder_table(run, run.questions[0])
     assert table.row("operator").below == "weak peer"
     assert table.row("same").below == "operator"

@@ -1,4 +1,3 @@
-import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from records import fitted, physics, rewrite
 from ups.reports.ensemble_table import ensemble_table
 from ups.reports.ladder_table import ladder_table
 from ups.reports.report import interval_bars, metric_lines, write_report
@@ -70,13 +70,12 @@ def uncertain(ensemble_dir, tmp_path_factory):
     """The report of a run with ensembles, guards and a stage that overfitted."""
     folder = tmp_path_factory.mktemp("uncertain") / "run"
     shutil.copytree(ensemble_dir, folder)
-    record = json.loads((folder / "run.json").read_text())
-    stages = {"corrector": {"updates": 70, "stopped_early": True, "finding": "held-out loss <rises>"}}
+    stages = {"corrector": fitted(updates=70, stopped_early=True, finding="held-out loss <rises>")}
     guards = {
-        "corrector": {"mean skill": 0.711, "structure learned": 0.62},
+        "corrector": ["mean skill 0.711", "structure learned 0.620"],
         "student": ["as wide as its teacher"],
     }
-    (folder / "run.json").write_text(json.dumps(record | {"stages": stages, "guards": guards}))
+    rewrite(folder, stages=stages, guards=guards)
     write_report(folder)
     return folder
 
@@ -241,14 +240,14 @@ def test_a_hostile_name_is_only_text(make_run, name):
 
 def test_an_empty_record_still_gives_a_report(make_run):
     folder = make_run({"a": np.full((3, 2), 0.5), "b": np.full((3, 2), 0.25)}, ["", ""])
-    (folder / "run.json").write_text("{}")
+    (folder / "run.json").write_text(physics().model_dump_json())
     write_report(folder)
     Page((folder / "report.html").read_text())
     assert "the lowest error is that of b" in (folder / "report.md").read_text()
 
 
 def test_rows_without_scores_are_the_users_error(run_dir, tmp_path):
-    (tmp_path / "run.json").write_text(json.dumps({}))
+    (tmp_path / "run.json").write_text(physics().model_dump_json())
     costs = duckdb.sql(f"select * from '{run_dir / 'rows.parquet'}' where protocol = 'cost'")
     costs.write_parquet(str(tmp_path / "rows.parquet"))
     with pytest.raises(UserError, match="no scores"):

@@ -22,7 +22,9 @@ def kept(folder):
 
 def log(folder):
     lines = (folder / "stages/operator/log.jsonl").read_text().splitlines()
-    return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
+    return [
+        {name: value for name, value in json.loads(line).items() if "seconds" not in name} for line in lines
+    ]
 
 
 def same(first, second):
@@ -87,10 +89,11 @@ def test_a_killed_run_with_a_budget_in_seconds_follows_its_stored_plan(tmp_path)
 
 
 def test_a_budget_in_seconds_is_kept(tmp_path):
-    begin = time.monotonic()
+    begin = time.thread_time()
     _, fitted = toy.train(tmp_path, updates=None, seconds=2.0, pause=0.05)
-    assert time.monotonic() - begin == pytest.approx(2.0, rel=0.5)
-    assert fitted.seconds == pytest.approx(2.0, rel=0.5)
+    assert time.thread_time() - begin == pytest.approx(2.0, rel=0.3)
+    assert fitted.cpu_seconds == pytest.approx(2.0, rel=0.3)
+    assert fitted.seconds >= 0.9 * fitted.cpu_seconds
     assert fitted.planned_seconds == 2.0
 
 
@@ -168,16 +171,16 @@ def test_the_watch_leaves_training_as_it_is_to_the_bit(tmp_path, validated):
 def test_the_time_that_the_watch_takes_is_part_of_the_budget(tmp_path):
     class Slow(Forecast):
         def diagnose(self, batch, generator):
-            time.sleep(0.15)
+            toy.burn(0.15)
             return {}
 
     settings = toy.settings(updates=None, seconds=2.0)
-    begin = time.monotonic()
+    begin = time.thread_time()
     with Store(tmp_path) as store:
         stage = Slow("operator", toy.Shift(), settings.unroll)
         fitted = fit(stage, toy.waves(), store, settings, 0, held_out=toy.waves(16, seed=1))
     assert fitted.updates > 5
-    assert time.monotonic() - begin < 3.0  # five times two batches take 1.5 s
+    assert time.thread_time() - begin < 3.0  # five times two batches take 1.5 s
 
 
 PATIENT = {
@@ -225,7 +228,8 @@ def test_a_killed_run_with_patience_stops_where_one_that_was_not_killed_does(tmp
     assert same(tmp_path / "killed", tmp_path / "whole")
     assert log(tmp_path / "killed") == log(tmp_path / "whole")
     finished = json.loads((tmp_path / "killed/stages/operator/finished.json").read_text())["fitted"]
-    assert finished | {"seconds": 0} == {**vars(fitted), "seconds": 0}
+    clocks = {"seconds": 0, "cpu_seconds": 0}
+    assert finished | clocks == vars(fitted) | clocks
 
 
 def test_a_run_interrupted_when_it_had_decided_to_stop_does_not_go_on(tmp_path):
