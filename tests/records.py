@@ -4,18 +4,26 @@ import json
 from pathlib import Path
 
 from lines import on_line
-from ups.record import DataRecord, Fitted, PhysicsRecord
+from ups.record import DataRecord, Fitted, ImageRecord, PhysicsRecord
+
+BLANK = {
+    "settings": {"seed": 0},
+    "seed": 0,
+    "started": "2026-01-05 10:00:00",
+    "finished": "2026-01-05 10:41:12",
+    "versions": {},
+    "machine": {},
+}
 
 
 def physics(**parts) -> PhysicsRecord:
     """Return a finished record with some parts; nested ones may be plain data."""
-    blank = {
-        "settings": {"seed": 0},
-        "seed": 0,
-        "started": "2026-01-05 10:00:00",
-        "finished": "2026-01-05 10:41:12",
-    }
-    return PhysicsRecord.model_validate(blank | {"versions": {}, "machine": {}} | parts)
+    return PhysicsRecord.model_validate(BLANK | parts)
+
+
+def images(**parts) -> ImageRecord:
+    """Return a finished record of an image bench with some parts."""
+    return ImageRecord.model_validate(BLANK | parts)
 
 
 def data(units=("m/s",), unit="m", time_unit="s", **parts) -> DataRecord:

@@ -1,12 +1,16 @@
 """A study of a second: a run is a formula that writes run.json and rows.parquet as the pipeline does."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+import records
+from ups import record
 from ups.config import Settings, override
 from ups.evaluation.rows import RowStore, to_columns
+from ups.runs.pipeline import TESTED
 from ups.studies.study import Study, begin, cells
 from ups.types import Row
 
@@ -47,19 +51,32 @@ class Runner:
     def __call__(self, settings: Toy, folder: Path) -> None:
         if len(self.ran) == self.killed_at:
             folder.mkdir(parents=True)
-            (folder / "run.json").write_text(json.dumps({"settings": settings.model_dump(mode="json")}))
+            begun(settings, folder)
             raise KeyboardInterrupt
         self.ran.append(folder.name)
         run(settings, folder)
 
 
-def run(cell: Toy, folder: Path, **recorded) -> None:
-    """Write the evidence of a run: errors that the seed and the settings decide."""
+def begun(cell: Toy, folder: Path) -> None:
+    """Write what a run writes before its first training."""
+    settings = cell.model_dump(mode="json")
+    record.write(folder, records.physics(settings=settings, seed=cell.seed, finished=""))
+
+
+def run(cell: Toy, folder: Path, tested: Sequence[str] | None = None, **recorded) -> None:
+    """Write the evidence of a run: errors that the seed and the settings decide.
+
+    `tested` names its test trajectories; the error of one follows its name, t0 to t7, wherever it stands.
+    """
     hard = 1.0 + np.arange(NUM_TRAJECTORIES) / 4
     rng = np.random.default_rng([cell.seed, cell.head.width, round(100 * cell.effect)])
     shared = 1.0 + 0.2 * np.random.default_rng(cell.seed).normal()  # a hard seed is hard for all variants
     own = np.exp(cell.noise * (rng.normal() + rng.normal(size=NUM_TRAJECTORIES)))
     errors = hard * shared * own * (1.0 - cell.effect)
+    if tested is not None:
+        errors = errors[[int(name[1:]) for name in tested]]
+        folder.mkdir(parents=True)
+        (folder / TESTED).write_text(json.dumps(tested))
     rows = [
         Row("", "", 0, protocol, "operator", index, metric, "u", np.nan, value)
         for protocol, metric, factor in (("pdebench", "nrmse", 1.0), ("one_step", "nrmse", 7.0))
@@ -67,7 +84,7 @@ def run(cell: Toy, folder: Path, **recorded) -> None:
     ]
     rows += [
         Row("", "", 0, "pdebench", "persistence", index, "nrmse", "u", np.nan, 2.0)
-        for index in range(NUM_TRAJECTORIES)
+        for index in range(len(errors))
     ]
     costs = {"num_parameters": 10.0 * cell.head.width, "training_seconds": 5.0 + cell.seed}
     rows += [Row("", "", 0, "cost", "operator", -1, name, "", np.nan, value) for name, value in costs.items()]
@@ -77,16 +94,15 @@ def run(cell: Toy, folder: Path, **recorded) -> None:
     }
     store.write("all", columns)
     store.combine()
-    record = {
+    made = {
         "settings": cell.model_dump(mode="json"),
         "seed": cell.seed,
         "versions": {"torch": "2.6"},
         "machine": {"threads": 1},
-        "data": {"digest": "d1"},
-        "stages": {"operator": {"updates": 100}},
-        "finished": "2026-01-01",
+        "data": records.data(digest="d1"),
+        "stages": {"operator": records.fitted(updates=100)},
     }
-    (folder / "run.json").write_text(json.dumps(record | recorded))
+    record.write(folder, records.physics(**made | recorded))
 
 
 def finish(definition, folder, **at):

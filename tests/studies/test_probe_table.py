@@ -4,7 +4,9 @@ import math
 import numpy as np
 import pytest
 
+import records
 from toy_study import Toy, study
+from ups import record
 from ups.evaluation.rows import RowStore, to_columns
 from ups.reports.wording import MINUS
 from ups.studies.folder import read_study
@@ -43,13 +45,9 @@ def run(settings, folder, sharper, shrinks, probed=(PLAIN, OWN), images="a"):  #
     store.write("all", {name: columns[name] for name in columns if name not in ("run", "variant", "seed")})
     store.combine()
     under = OWN if settings.effect else PLAIN
-    record = {
-        "settings": settings.model_dump(mode="json") | BENCH,
-        "seed": settings.seed,
-        "weighting": {"trained_under": under, "mean_weight": MEAN_WEIGHT},
-        "finished": "now",
-    }
-    (folder / "run.json").write_text(json.dumps(record))
+    weighting = {"trained_under": under, "mean_weight": MEAN_WEIGHT}
+    chosen = settings.model_dump(mode="json") | BENCH
+    record.write(folder, records.images(settings=chosen, seed=settings.seed, weighting=weighting))
     parts = {"data": images if settings.effect else "a", "seed": "0"}
     (folder / "curvature.json").write_text(json.dumps([{"probe_parts": parts, "probe_hash": "4f2a"}]))
 

@@ -1,10 +1,12 @@
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
 
-from toy_study import Toy, finish, study
+import records
+from toy_study import Toy, changed, finish, study
 from ups.reports.wording import MINUS
 from ups.statistics.bootstrap import Interval
 from ups.studies.folder import read_study
@@ -168,3 +170,81 @@ def test_the_base_is_not_judged(folder):
     assert (line.judgement, line.diff, line.confounds) == (None, [], [])
     assert line.error.low < line.error.mean < line.error.high
     assert read.base_settings == Toy().model_dump(mode="json")
+
+
+ALL_SHOWN = [f"t{place}" for place in range(8)]
+
+
+def page_of(definition, folder, **at):
+    finish(definition, folder, **at)
+    write_study_report(folder)
+    return (folder / "report.md").read_text()
+
+
+def everywhere(variant, **different):
+    return {f"{variant}_seed{seed}": different for seed in (0, 1, 2)}
+
+
+def test_trajectories_are_paired_by_what_they_are_not_by_their_place(tmp_path):
+    one = study(variants={"planted": ("effect=0.3",)})
+    plain = page_of(one, tmp_path / "plain")
+    shuffled = everywhere("base", tested=ALL_SHOWN) | everywhere("planted", tested=ALL_SHOWN[::-1])
+    assert answer_of(page_of(one, tmp_path / "shuffled", **shuffled)) == answer_of(plain)
+
+
+def test_only_trajectories_that_all_runs_were_shown_count_and_the_page_says_how_many(tmp_path):
+    one = study(variants={"planted": ("effect=0.3",)})
+    some = everywhere("base", tested=ALL_SHOWN) | everywhere("planted", tested=ALL_SHOWN[5:])
+    text = page_of(one, tmp_path, **some)
+    assert "planted: better by" in text
+    assert "compared on the 3 test trajectories that both were shown, of up to 8" in text
+
+
+def test_runs_that_share_no_trajectory_have_no_verdict(tmp_path):
+    one = study(variants={"planted": ("effect=0.3",)})
+    apart = everywhere("base", tested=ALL_SHOWN[:4]) | everywhere("planted", tested=ALL_SHOWN[4:])
+    assert "planted: no verdict: the variant was tested on other trajectories" in page_of(
+        one, tmp_path, **apart
+    )
+
+
+def test_a_seed_of_the_base_that_was_shown_others_is_not_paired_by_place_either(tmp_path):
+    one = study(variants={"planted": ("effect=0.3",)})
+    apart = everywhere("base", tested=ALL_SHOWN[:4]) | everywhere("planted", tested=ALL_SHOWN[:4])
+    apart["base_seed1"] = {"tested": ALL_SHOWN[4:]}
+    assert "planted: no verdict" in page_of(one, tmp_path, **apart)
+
+
+CONFOUNDS = {
+    "a setting that nobody declared": ({"settings": {"effect": 0.3, "noise": 0.5, "seed": 1}}, "noise"),
+    "other data": ({"data": records.data(digest="d2")}, "data.digest"),
+    "another version": ({"versions": {"torch": "2.7"}}, "versions.torch"),
+}
+
+
+@pytest.mark.parametrize("case", CONFOUNDS)
+def test_a_confound_withholds_the_verdict(tmp_path, case):
+    different, name = CONFOUNDS[case]
+    text = page_of(study(variants={"planted": ("effect=0.3",)}), tmp_path, planted_seed1=different)
+    assert f"planted: no verdict: confounded by {name}" in text
+
+
+def test_another_machine_withholds_a_verdict_on_costs_alone(tmp_path):
+    other = everywhere("planted", machine={"threads": 8})
+    one = study(variants={"planted": ("effect=0.3",)})
+    assert "planted: better by" in page_of(one, tmp_path / "errors", **other)
+    costs = changed(one, "metric.protocol=cost", "metric.metric=training_seconds")
+    assert "planted: no verdict: confounded by machine.threads" in page_of(costs, tmp_path / "costs", **other)
+
+
+def test_seeds_that_are_copies_of_one_run_have_no_verdict(tmp_path):
+    one = study(variants={"planted": ("effect=0.3",)})
+    finish(one, tmp_path)
+    shutil.copy(tmp_path / "planted-seed0" / "rows.parquet", tmp_path / "planted-seed2" / "rows.parquet")
+    write_study_report(tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "no verdict: seeds 0 and 2 of planted have the same numbers" in text
+
+
+def answer_of(text):
+    return next(line for line in text.splitlines() if line.startswith("- planted:"))

@@ -84,7 +84,8 @@ def test_a_study_goes_on_after_a_divergence_and_a_rerun_mends_it(tmp_path, monke
         toy_study.run(settings, folder)
 
     monkeypatch.setattr("ups.studies.run.run", diverge)
-    study(toy_study.study(), tmp_path)
+    with pytest.raises(UserError, match=r"1 runs failed \(planted-seed2\)"):
+        study(toy_study.study(), tmp_path)
     assert "planted-seed2 failed: stage 'operator' stopped at update 7" in capsys.readouterr().err
     text = (tmp_path / "report.md").read_text()
     assert "- planted: not enough seeds: 2 of at least 3; planted failed with seed 2" in text

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from toy_study import Runner, Toy, changed, study
+from toy_study import Runner, Toy, begun, changed, study
 from ups.config import digest
 from ups.evaluation.rows import trajectory_scores
 from ups.studies.study import (
@@ -108,7 +108,7 @@ class Failing(Runner):
         if error := self.errors.get(folder.name.replace("-", "_")):
             if self.begun:
                 folder.mkdir(parents=True, exist_ok=True)
-                (folder / "run.json").write_text(json.dumps({"settings": settings.model_dump(mode="json")}))
+                begun(settings, folder)
             raise error
         super().__call__(settings, folder)
 

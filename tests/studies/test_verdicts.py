@@ -107,7 +107,7 @@ def test_what_blows_up_loses_against_what_does_not():
 
 def test_other_test_trajectories_give_no_verdict():
     found = judge(np.ones((3, 12)), np.ones((3, 10)), Decision())
-    assert (found.word, found.text) == ("no verdict", "no verdict: not the same test trajectories")
+    assert (found.word, found.text) == ("no verdict", "no verdict: not the same number of test trajectories")
 
 
 def test_the_rule_names_its_numbers():

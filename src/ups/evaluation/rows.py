@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import duckdb
@@ -79,7 +79,7 @@ def query(paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = ()
             raise UserError(f"{path}: no such file of rows; a finished run has one")
     with duckdb.connect() as connection:
         connection.read_parquet([str(path) for path in paths]).create_view("rows")
-        return connection.execute(sql, list(parameters)).fetchnumpy()
+        return cast(Columns, connection.execute(sql, list(parameters)).fetchnumpy())
 
 
 def trajectory_scores(

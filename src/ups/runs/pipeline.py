@@ -138,7 +138,7 @@ def train_codec(settings: Run, below: Below, work: Work) -> Climbed:
     if any(parameter.requires_grad for parameter in codec.parameters()):
         fitted = fit_stage(Autoencode("codec", codec, below.normalizer), how, made_from, work)
         codec.requires_grad_(False)
-    return Climbed(Calibrated(None, fitted), made_from, fitted.seconds if fitted else 0.0)
+    return Climbed(Calibrated(codec, fitted), made_from, fitted.seconds if fitted else 0.0)
 
 
 def climb(spec: RungSpec, below: Below, done: Mapping[str, Climbed], work: Work) -> Climbed:

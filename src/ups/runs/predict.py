@@ -6,14 +6,14 @@ from pathlib import Path
 
 import torch
 
+from ups import record
 from ups.data.export import write_like
 from ups.data.file_source import FileSource
 from ups.data.pdebench import require_folder
 from ups.evaluation.rollout import rollout
 from ups.models.misfits import misfits
-from ups import record
-from ups.record import PhysicsRecord
 from ups.progress import bar
+from ups.record import PhysicsRecord
 from ups.runs.saved import load
 from ups.streams import stream
 from ups.types import Trajectory, UserError
@@ -45,7 +45,9 @@ def predict(
     """
     require_output(output, source, force)
     if num_members > 1 and is_deterministic(run_dir, stepper):
-        raise UserError(f"{run_dir}: {stepper} is deterministic, its {num_members} members would be equal; members=1")
+        raise UserError(
+            f"{run_dir}: {stepper} is deterministic, its {num_members} members would be equal; members=1"
+        )
     model = load(run_dir, stepper)
     given = source.load()
     num_frames = given.values.shape[1]

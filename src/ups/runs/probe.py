@@ -14,9 +14,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ups import checkpoint
-from ups.runs import pipeline
-from ups.runs.settings import Run
+from ups import checkpoint, record
 from ups.config import digest, override, validate
 from ups.data.windows import draw_windows
 from ups.evaluation.correction_probes import frozen_corrector, jump_objectives, walk_set
@@ -28,17 +26,18 @@ from ups.images.bench import ImageRun, load_bench
 from ups.models.corrector import Corrected
 from ups.models.emulator import Emulator
 from ups.models.stochastic import StochasticPeer
-from ups.runs.saved import load
 from ups.probes.curvature import Curvature, Objective, curvature
 from ups.probes.frozen import ProbeSet, still
 from ups.probes.gradients import gradient, module_norms
 from ups.probes.products import Params
-from ups import record
+from ups.record import ImageRecord
+from ups.runs import pipeline
+from ups.runs.saved import load
+from ups.runs.settings import Run
 from ups.streams import stream
 from ups.training.ensemble_stages import almost_fair_crps
 from ups.training.residuals import residuals
 from ups.training.stages import relative_error
-from ups.record import ImageRecord
 from ups.types import Trajectory
 
 
@@ -112,9 +111,7 @@ def _probe_images(settings: ImageRun, run_dir: Path) -> Iterator[Finding]:
         yield from _denoiser("denoiser", frozen, settings.probe, objectives, weights)
 
 
-def _probe_stages(
-    settings: Run, how: StageProbe, run_dir: Path, stages: Iterable[str]
-) -> Iterator[Finding]:
+def _probe_stages(settings: Run, how: StageProbe, run_dir: Path, stages: Iterable[str]) -> Iterator[Finding]:
     train = pipeline.load(settings).train
 
     def windows(length: int) -> Trajectory:

@@ -22,7 +22,7 @@ from ups.models.emulator import Emulator
 from ups.models.normalizer import Normalizer
 from ups.models.peers import Persistence
 from ups.models.residual import ResidualSpectrum
-from ups.models.stochastic import StochasticOperator, StochasticPeer
+from ups.models.stochastic import StochasticPeer
 from ups.models.student import StudentSettings
 from ups.record import Fitted
 from ups.solvers.stepper import Coarse
@@ -69,9 +69,9 @@ class Below:
 
 
 class Calibrated(NamedTuple):
-    """A stepper as it will be scored, and what it had to show: in words, and the numbers behind them."""
+    """A stepper as it will be scored (or a codec), and what it had to show: in words, and the numbers behind them."""
 
-    stepper: Stepper
+    stepper: Any
     fitted: Fitted | None = None
     guards: tuple[str, ...] = ()
     judged: Mapping[str, float] = {}
@@ -213,7 +213,7 @@ class LawSpec(RungSpec):
     def prepare(self, stepper: Any, below: Below) -> None:
         """Read the law, or the waves that the data have, off the training split; a law below was read before."""
         if law := below.steppers.get("law"):
-            stepper.operator.load_state_dict(cast(Emulator, law).operator.state_dict())
+            stepper.operator.load_state_dict(cast(nn.Module, cast(Emulator, law).operator).state_dict())
         else:
             look_at(stepper, below.train)
 
@@ -260,7 +260,7 @@ class CorrectorSpec(RungSpec):
         return settings.build(emulator, unknown, below.stream(self.name)).to(distributed.device())
 
     def prepare(self, stepper: Any, below: Below) -> None:
-        """Measure size and spectrum of the residuals, on the validation split: on what it knows an operator errs less."""
+        """Measure the residuals on the validation split: on what it was trained on an operator errs less."""
         validation = below.on_device(below.validation)
         spectrum = residual_spectrum(stepper.emulator, validation, self.settings.rolled_steps)
         stepper.correction.spectrum.load_state_dict(spectrum.state_dict())
@@ -272,7 +272,9 @@ class CorrectorSpec(RungSpec):
     def calibrate(self, stepper: Any, fitted: Fitted | None, below: Below) -> Calibrated:
         """Give the draws the power of the residuals, and say what was learned."""
         train, validation = below.on_device(below.train), below.on_device(below.validation)
-        fitted = match_power(self.name, stepper, train, cast(Fitted, fitted), below.draws(f"{self.name}/power"))
+        fitted = match_power(
+            self.name, stepper, train, cast(Fitted, fitted), below.draws(f"{self.name}/power")
+        )
         found = judge(Correct(self.name, stepper), train, validation, below.draws(f"{self.name}/judge"))
         stepper.requires_grad_(False)
         return Calibrated(stepper, fitted, tuple(explain(found)), found)

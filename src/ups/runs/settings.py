@@ -44,7 +44,16 @@ BaselineSettings = Annotated[
 ]
 
 
-NAMES = {"codec", "solver", "law", "corrector", "colored_noise", "student", "climatology", "perfect_ensemble"} | {
+NAMES = {
+    "codec",
+    "solver",
+    "law",
+    "corrector",
+    "colored_noise",
+    "student",
+    "climatology",
+    "perfect_ensemble",
+} | {
     "persistence",
     "operator",
 }

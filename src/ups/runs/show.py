@@ -55,8 +55,10 @@ def settings_lines(settings: Settings, path: str = "") -> Iterator[Line]:
         value = getattr(settings, name)
         here = f"{path}{name}"
         if isinstance(value, BaseModel):
-            yield from settings_lines(value, f"{here}.")  # ty: ignore[invalid-argument-type]
-        elif isinstance(value, dict) and value and all(isinstance(each, BaseModel) for each in value.values()):
+            yield from settings_lines(value, f"{here}.")
+        elif (
+            isinstance(value, dict) and value and all(isinstance(each, BaseModel) for each in value.values())
+        ):
             for key, each in value.items():
                 yield from settings_lines(each, f"{here}.{key}.")
         else:
@@ -96,7 +98,9 @@ def estimates(settings: Run) -> list[Estimate]:
 def memory_gb(settings: Run, found: list[Estimate]) -> float:
     """Return about how many GB the trajectories and the largest training hold, activations left out."""
     source: Any = settings.data
-    sample = source.model_copy(update={"num_trajectories": min(SAMPLE, source.num_trajectories or SAMPLE)}).load()
+    sample = source.model_copy(
+        update={"num_trajectories": min(SAMPLE, source.num_trajectories or SAMPLE)}
+    ).load()
     values = sample.values[0].numel() * (source.num_trajectories or len(sample))
     return (4 * values + 4 * COPIES * max(each.num_parameters for each in found)) / 1e9
 
@@ -106,7 +110,11 @@ def _estimate(stage: Stage, how: Fit, train: Trajectory, name: str, kind: str, o
     cost = Updater(stage, train, how, 0, draw_windows).rehearse(TIMED)
     starts = tuple(start for start, _ in how.unroll)
     costs = tuple(cost[stage.window(start)] for start in starts)
-    plan = plan_updates(how.updates, starts) if how.updates else plan_seconds(how.seconds or 0.0, starts, costs, 0.0)
+    plan = (
+        plan_updates(how.updates, starts)
+        if how.updates
+        else plan_seconds(how.seconds or 0.0, starts, costs, 0.0)
+    )
     seconds = sum(number * each for number, each in zip(plan.phase_updates, costs, strict=True))
     numbers = sum(p.numel() for p in stage.model.parameters() if p.requires_grad)
     return Estimate(name, kind, on, numbers, plan.num_updates, seconds)

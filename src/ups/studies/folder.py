@@ -126,7 +126,7 @@ class StudyFolder:
         """
         mine, base = runs.only(self.base.seeds), self.base.only(runs.seeds)
         tested = [*mine.tested, *base.tested]
-        if not all(tested):
+        if not tested or not all(tested):
             return mine, base
         common = set(tested[0]).intersection(*tested)
         kept = tuple(name for name in tested[0] if name in common)

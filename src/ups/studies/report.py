@@ -174,7 +174,7 @@ def draw(study: StudyFolder, lines: list[VariantLine], path: Path) -> str:
     design, effects = study.design, []
     for line in lines[1:]:
         mine, base = study.paired(line.runs)
-        if line.judgement and mine.seeds and mine.scores.shape == base.scores.shape:
+        if line.judgement and mine.scores.size and mine.scores.shape == base.scores.shape:
             found = effect_by_seed(mine.scores, base.scores, design.metric.smaller_is_better)
             by_seed = np.full(len(design.seeds), np.nan)
             by_seed[[design.seeds.index(seed) for seed in mine.seeds]] = found

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, field_validator, model_validator
 
+from ups import record
 from ups.config import Settings, digest, nearest, override
 from ups.evaluation.metrics import MORE_IS_BETTER
 from ups.evaluation.rows import query
@@ -245,10 +246,10 @@ def read_definition(folder: Path) -> dict[str, Any]:
 def is_finished(folder: Path, settings: Settings) -> bool:
     """Return whether a folder holds the finished run of these settings."""
     try:
-        record = json.loads((folder / "run.json").read_text())
-    except (OSError, ValueError):
+        found = record.read(folder)
+    except UserError:
         return False  # the run itself says what is wrong with its folder
-    return bool(record.get("finished")) and digest(record["settings"]) == digest(settings)
+    return bool(found.finished) and digest(found.settings) == digest(settings)
 
 
 def failure(folder: Path) -> str:
