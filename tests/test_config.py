@@ -120,3 +120,45 @@ def test_a_malformed_file_is_the_users_error(tmp_path, text):
 def test_a_missing_file_is_the_users_error(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         read_tree(tmp_path / "none.yaml")
+
+
+class Budget(Settings):
+    alternatives = ("updates", "seconds")
+    updates: int | None = None
+    seconds: float | None = None
+
+
+class Trained(Settings):
+    budget: Budget = Budget(updates=5)
+
+
+def test_of_alternatives_the_one_that_is_set_replaces_the_other():
+    assert override(Trained(), ["budget.seconds=3"]).budget == Budget(seconds=3)
+    assert merge(Trained(), {"budget": {"seconds": 3}}).budget == Budget(seconds=3)
+    assert override(Trained(), ["budget.seconds=null"]).budget == Budget(updates=5)
+
+
+def test_both_alternatives_in_one_breath_are_both_set():
+    assert override(Trained(), ["budget.seconds=3", "budget.updates=2"]).budget == Budget(
+        seconds=3, updates=2
+    )
+
+
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])
+def test_numbers_that_are_not_finite_are_refused(value):
+    with pytest.raises(UserError, match="finite number"):
+        override(Trained(), [f"budget.seconds={value}"])
+
+
+def test_a_kind_and_its_settings_come_in_any_order():
+    assert override(Run(), ["network.depth=5", "network.kind=large"]).network == Large(depth=5)
+
+
+def test_an_empty_mapping_replaces():
+    assert override(Run(), ["peers={}"]).peers == merge(Run(), {"peers": {}}).peers == {}
+
+
+def test_a_long_wrong_value_is_cut():
+    with pytest.raises(UserError) as error:
+        override(Run(), [f"seed={'x' * 5000}"])
+    assert len(str(error.value)) < 400

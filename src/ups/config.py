@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,17 +17,25 @@ from ups.types import UserError
 
 S = TypeVar("S", bound="Settings")
 
+SHOWN = 200
+"""Characters of a wrong value that a message shows."""
+
 
 class Settings(BaseModel):
     """Base of all settings: frozen, and an unknown key is an error.
 
     Where one of several kinds can be chosen, each kind's settings carry `kind: Literal["..."]` and the field that
-    holds them is a union discriminated by `kind`.
+    holds them is a union discriminated by `kind`. Of `alternatives` one is given: to lay another over it is enough.
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
     )
+    alternatives: ClassVar[tuple[str, ...]] = ()
 
 
 def digest(value: Any, length: int = 16) -> str:
@@ -52,7 +61,7 @@ def override(settings: S, assignments: Iterable[str]) -> S:
     Raises:
         UserError: an assignment is malformed, names no setting, or has a value of the wrong type.
     """
-    data = settings.model_dump(mode="json")
+    said = []
     for assignment in assignments:
         path, separator, text = assignment.partition("=")
         if not separator or not path:
@@ -61,8 +70,8 @@ def override(settings: S, assignments: Iterable[str]) -> S:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             raise UserError(f"setting '{assignment}': the value is not valid YAML") from None
-        _assign(data, path, value)
-    return validate(type(settings), data)
+        said.append((path, value))
+    return _lay_over(settings, said)
 
 
 def merge(settings: S, tree: dict[str, Any]) -> S:
@@ -71,10 +80,7 @@ def merge(settings: S, tree: dict[str, Any]) -> S:
     Raises:
         UserError: a key names no setting, or a value has the wrong type.
     """
-    data = settings.model_dump(mode="json")
-    for path, value in _leaves(tree, data):
-        _assign(data, path, value)
-    return validate(type(settings), data)
+    return _lay_over(settings, list(_leaves(tree, settings.model_dump(mode="json"))))
 
 
 def read_tree(path: Path) -> dict[str, Any]:
@@ -107,6 +113,32 @@ def validate(kind: type[S], data: dict[str, Any]) -> S:
         raise UserError("; ".join(_explain(kind, data, fault) for fault in error.errors())) from None
 
 
+def _lay_over(settings: S, said: list[tuple[str, Any]]) -> S:
+    """Assign values to paths, kinds first and outer ones before inner ones: they bring what others then change."""
+    data = settings.model_dump(mode="json")
+    for path, value in sorted(said, key=lambda pair: pair[0].count(".") if _is_kind(pair[0]) else math.inf):
+        _assign(data, path, value)
+    paths = {path for path, _ in said}
+    for path in [path for path, value in said if value is not None]:
+        group, dot, leaf = path.rpartition(".")
+        others = getattr(_group(settings, group), "alternatives", ())
+        for other in others if leaf in others else ():
+            if other != leaf and f"{group}{dot}{other}" not in paths:
+                _assign(data, f"{group}{dot}{other}", None)
+    return validate(type(settings), data)
+
+
+def _is_kind(path: str) -> bool:
+    return path.rpartition(".")[2] == "kind"
+
+
+def _group(settings: Any, path: str) -> Any:
+    """Return the settings at a path, or None if there are none yet."""
+    for key in path.split(".") if path else ():
+        settings = settings.get(key) if isinstance(settings, dict) else getattr(settings, key, None)
+    return settings
+
+
 def _assign(data: dict[str, Any], path: str, value: Any) -> None:
     *parents, leaf = path.split(".")
     node: Any = data
@@ -129,7 +161,7 @@ def _leaves(tree: dict[str, Any], data: Any, prefix: str = "") -> Iterable[tuple
     for key, value in sorted(tree.items(), key=lambda item: item[0] != "kind"):
         path = f"{prefix}{key}"
         known = data.get(key) if isinstance(data, dict) else None
-        if isinstance(value, dict) and isinstance(known, dict):
+        if isinstance(value, dict) and value and isinstance(known, dict):
             yield from _leaves(value, known, f"{path}.")
         else:
             yield path, value
@@ -154,7 +186,9 @@ def _explain(kind: type[BaseModel], data: Any, fault: Any) -> str:
     if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return f"{where}: kind must be one of {fault['ctx'].get('expected_tags', 'the known kinds')}"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    shown = "" if isinstance(fault["input"], dict) else f" (got {fault['input']!r})"
+    given = repr(fault["input"])
+    given = given if len(given) <= SHOWN else f"{given[:SHOWN]}..."
+    shown = "" if isinstance(fault["input"], dict) else f" (got {given})"
     return f"{where}: {message}{shown}"
 
 

@@ -37,7 +37,10 @@ def test_a_settings_file_starts_from_a_recipe_and_says_what_differs(tmp_path):
         ("nothing", "no such recipe"),
         ("missing.py:run", r"missing\.py: no such file"),
         (f"{TINY}:tinny", "did you mean 'tiny'"),
-        (f"{TINY}:broken", r"must return a ups\.pipeline\.Run or ups\.image_bench\.ImageRun, not int"),
+        (
+            f"{TINY}:broken",
+            r"must return a ups\.runs\.settings\.Run or ups\.images\.bench\.ImageRun, not int",
+        ),
         ("missing.yaml", r"missing\.yaml: No such file"),
     ],
 )
@@ -103,5 +106,5 @@ def test_what_is_not_a_study_is_said_in_one_line(study, message):
 def test_a_study_is_no_recipe():
     with pytest.raises(UserError, match="no such recipe"):
         find_run("studies.burgers_optimizer")
-    with pytest.raises(UserError, match=r"must return a ups\.pipeline\.Run or .*, not Study"):
+    with pytest.raises(UserError, match=r"must return a ups\.runs\.settings\.Run or .*, not Study"):
         find_run(f"{TINY_STUDY}:rates")

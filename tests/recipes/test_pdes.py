@@ -17,7 +17,9 @@ def test_the_symmetries_of_a_recipe_are_those_of_its_equation(recipe):
     batch = augment(data.load(), run.training.symmetries, stream(0, "draw"))
     params = dict(zip(batch.fields.params, batch.params.double().unbind(1), strict=True))
     times = torch.arange(4) * batch.fields.dt
-    again = solve(data.equation_class(**params), batch.values[:, 0].double(), times, batch.fields.extent[0])
+    again = solve(
+        data.equation_class(**params), batch.values[:, 0].double(), times, batch.fields.grid.extent[0]
+    )
     torch.testing.assert_close(again.float(), batch.values, rtol=1e-3, atol=1e-3)
 
 

@@ -28,7 +28,7 @@ def test_every_figure_is_drawn_from_the_folder_alone(run):
     assert f"place {run.ensembles['trajectory']} in the test split" in caption
     titles = [axes.get_title() for axes in fans.axes[:4]]
     first = 10 * FIELDS.dt
-    assert titles == [f"t = {first + FIELDS.dt * (horizon - 1):.3g}" for horizon in (1, 2, 5, 10)]
+    assert titles == [f"t = {first + FIELDS.dt * (horizon - 1):.3g} s" for horizon in (1, 2, 5, 10)]
     truth = fans.axes[0].lines[-1].get_ydata()
     np.testing.assert_array_equal(truth, run.ensembles["truth"][0, 0])
 

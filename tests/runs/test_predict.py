@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import ups
-from tiny_recipe import tiny
+from tiny_recipe import kicked, tiny
 from ups.config import override
 from ups.data.pdebench import PDEBench, write_pdebench
 from ups.runs.pipeline import load
@@ -41,12 +41,21 @@ def test_a_peer_forecasts_from_as_many_frames_as_it_needs(tiny_run, source, tmp_
     assert torch.equal(PDEBench(file=(tmp_path / "out.hdf5",)).load().values[:, 1:], expected)
 
 
-def test_members_are_written_beside_their_mean(tiny_run, source, tmp_path):
-    predict(tiny_run, source, tmp_path / "out.hdf5", num_steps=3, num_members=2)
+def test_members_are_written_beside_their_mean(kicked_run, tmp_path):
+    data = load(kicked()).test
+    write_pdebench(tmp_path / "in.hdf5", data.values, data.fields, data.params)
+    source = PDEBench(file=(tmp_path / "in.hdf5",))
+    predict(kicked_run, source, tmp_path / "out.hdf5", num_steps=3, num_members=2, stepper="corrector")
     with h5py.File(tmp_path / "out.hdf5") as file:
         members = file["members"][:]
-        assert members.shape == (4, 2, 4, 1, 32)
+        assert members.shape == (len(data), 2, 4, 1, data.values.shape[-1])
         np.testing.assert_allclose(members.mean(1)[:, :, 0], file["tensor"][:], rtol=1e-6)
+        assert (members[:, 0, 1:] != members[:, 1, 1:]).any()
+
+
+def test_members_of_a_rung_that_forecasts_one_future_are_refused(tiny_run, source, tmp_path):
+    with pytest.raises(UserError, match="operator is deterministic, its 2 members would be equal"):
+        predict(tiny_run, source, tmp_path / "out.hdf5", num_steps=3, num_members=2)
 
 
 @pytest.mark.parametrize(

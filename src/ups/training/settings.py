@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
@@ -15,6 +15,8 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 class Fit(Settings):
     """The settings of `ups.training.fit.fit`."""
+
+    alternatives: ClassVar[tuple[str, ...]] = ("updates", "seconds")
 
     updates: PositiveInt | None = None
     """The budget as a number of updates; give this or `seconds`."""
