@@ -1,4 +1,8 @@
+import pytest
+
+from ups.config import override
 from ups.recipes import burgers
+from ups.types import UserError
 
 
 def test_the_operator_and_every_peer_get_the_same_training():
@@ -14,6 +18,17 @@ def test_the_quick_recipe_is_the_reference_on_our_own_data_and_a_coarser_state_f
     assert quick.operator == reference.operator
     assert quick.codec.model_copy(update={"factor": 4}) == reference.codec
     assert quick.training.model_copy(update={"seconds": 600.0, "updates": None}) == reference.training
+
+
+def test_the_quick_recipe_counts_updates_and_paces_every_baseline():
+    quick = burgers.quick()
+    assert quick.pace.keys() == quick.baselines.keys()
+    assert quick.training_of("unet").updates == round(3.8 * quick.training.updates)
+    timed = override(quick, ["training.seconds=5"])
+    assert timed.training_of("unet") == timed.training
+    assert override(quick, ["baselines={}"]).baselines == {}
+    with pytest.raises(UserError, match="pace of 'unt', which is no baseline.*'unet'"):
+        override(quick, ["pace.unt=2"])
 
 
 def test_the_viscosities_span_three_decades():

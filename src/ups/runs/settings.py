@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from ups.config import Settings
+from ups.config import Settings, nearest
 from ups.data.arrays import Arrays
 from ups.data.file_source import FileSource
 from ups.data.kicked import Kicked
@@ -35,10 +35,11 @@ from ups.runs.rungs import (
     SolverSpec,
     StudentSpec,
 )
-from ups.training.settings import Fit
+from ups.training.settings import Fit, Positive
 
 DataSettings = Annotated[Synthetic | Kicked | Steady | PDEBench | Well | Arrays, Field(discriminator="kind")]
 
+BASELINES = (PDEBenchFNO, TunedFNO, DilatedResNet, UNet1d, StochasticOperator)
 BaselineSettings = Annotated[
     PDEBenchFNO | TunedFNO | DilatedResNet | UNet1d | StochasticOperator, Field(discriminator="kind")
 ]
@@ -81,6 +82,9 @@ class Run(Settings):
     """How the codec is trained, if it has anything to train."""
     training: Fit = Fit(seconds=60.0)
     """How the operator and each baseline are trained."""
+    pace: dict[str, Positive] = {}
+    """Updates of a baseline, by name, for each one that `training` counts: an update of one network is not the work of
+    an update of another. 1 for those that are not named, and where the budget is in seconds."""
     corrector_training: Fit = Fit(seconds=120.0, unroll=((0.0, 1),))
     """How the corrector is trained."""
     student_training: Fit = Fit(seconds=120.0, unroll=((0.0, 1),))
@@ -126,10 +130,27 @@ class Run(Settings):
             )
         return ()
 
+    def training_of(self, name: str) -> Fit:
+        """Return how a baseline is trained."""
+        if self.training.updates is None or name not in self.pace:
+            return self.training
+        return self.training.model_copy(
+            update={"updates": max(1, round(self.pace[name] * self.training.updates))}
+        )
+
+    @model_validator(mode="after")
+    def _paces_are_of_baselines(self) -> Run:
+        known = {*self.baselines, *(kind.model_fields["kind"].default for kind in BASELINES)}
+        for name in self.pace:
+            if name not in known:
+                raise ValueError(f"pace of '{name}', which is no baseline{nearest(name, known)}")
+        return self
+
     def _baseline(self, name: str) -> BaselineSpec:
         settings = self.baselines[name]
         drawn = isinstance(settings, StochasticOperator)
-        training = self.training.model_copy(update={"unroll": settings.unroll}) if drawn else self.training
+        training = self.training_of(name)
+        training = training.model_copy(update={"unroll": settings.unroll}) if drawn else training
         return BaselineSpec(
             name=name, settings=settings, training=training, num_members=self.num_members if drawn else 1
         )
