@@ -27,7 +27,7 @@ def test_the_quick_recipe_counts_updates_and_paces_every_baseline():
     timed = override(quick, ["training.seconds=5"])
     assert timed.training_of("unet") == timed.training
     assert override(quick, ["baselines={}"]).baselines == {}
-    with pytest.raises(UserError, match="pace of 'unt', which is no baseline.*'unet'"):
+    with pytest.raises(UserError, match=r"pace of 'unt', which is no baseline.*'unet'"):
         override(quick, ["pace.unt=2"])
 
 
