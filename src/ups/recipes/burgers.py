@@ -21,7 +21,7 @@ from ups.training.settings import Fit
 
 
 def quick() -> Run:
-    """Four minutes on two cores: data from our solver, the operator and four baselines, as much work for each."""
+    """Minutes on two cores: data from our solver, the operator and four baselines, as much work for each."""
     return Run(
         data=Synthetic(equation="burgers", nu=(0.001,), num_trajectories=400),
         codec=Refined(),
