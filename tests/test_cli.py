@@ -124,7 +124,7 @@ BAD = {
     "misspelt setting": (["run", RECIPE, "training.updats=3"], "did you mean 'updates'"),
     "wrong type": (["run", RECIPE, "training.updates=many"], "setting 'training.updates'.*'many'"),
     "negative budget": (["run", RECIPE, "training.updates=-1"], "setting 'training.updates'.*greater than 0"),
-    "two budgets": (["run", RECIPE, "training.seconds=3"], "budget is either"),
+    "two budgets": (["run", RECIPE, "training.seconds=3", "training.updates=3"], "budget is either"),
     "no file": (["run", "burgers.reference"], "data.file"),
     "missing file": (["run", "burgers.reference", "data.file=none.hdf5"], "none.hdf5: no such file"),
     "not hdf5": (["run", "burgers.reference", "data.file=text.hdf5"], "text.hdf5: not an HDF5 file"),
