@@ -152,7 +152,7 @@ def test_the_settings_reach_the_perfect_ensemble():
     settings = Kicked(size=(0.1, 0.2), width=(0.03, 0.04), dt=0.1, num_cells=64)
     stepper = settings.perfect()
     assert stepper.kicks == kicks.Kicks((0.1, 0.2), (0.03, 0.04))
-    assert stepper.solver.num_cells == stepper.solver.native_cells == 64
+    assert stepper.solver.grid.shape == stepper.solver.fields.grid.shape == (64,)
     assert stepper.solver.fields.dt == 0.1
 
 

@@ -112,7 +112,7 @@ def test_the_equation_is_known_to_the_classical_solver(tmp_path):
     path = burgers(tmp_path / "burgers.h5")
     source = PDEBench(file=path)
     assert source.equation_class is Burgers
-    Coarse(source.equation_class, source.load().fields, 8, 16)
+    Coarse(source.equation_class, source.load().fields, 8)
     assert PDEBench(file=save(tmp_path / "b.h5", trajectory(), equation="burgers")).equation_class is Burgers
     assert PDEBench(file=save(tmp_path / "c.h5", trajectory())).equation_class is None
 

@@ -8,8 +8,9 @@ from ups.data.splits import initial_hashes
 from ups.data.steady import Steady
 from ups.solvers.equations import AllenCahn
 from ups.solvers.solve import solve
-from ups.types import UserError
+from ups.types import UserError, line
 
+GRID = line(32)
 SMALL = {"num_trajectories": 96, "num_cells": 32, "nu": (0.005, 0.01)}
 
 
@@ -33,8 +34,8 @@ def test_the_second_frame_is_where_the_first_one_goes(problems):
 def test_every_second_frame_is_at_rest_and_no_first_one(problems):
     equation = AllenCahn(problems.params[:, 0])
     start, rest = problems.values[:, :, 0].double().unbind(1)
-    assert equation.rate(rest, 1.0).abs().max() < 0.0101
-    assert equation.rate(start, 1.0).abs().amax(1).min() > 0.1
+    assert equation.rate(rest, GRID).abs().max() < 0.0101
+    assert equation.rate(start, GRID).abs().amax(1).min() > 0.1
 
 
 def test_rest_is_one_of_many_given_nu_and_fronts_are_rarer_the_wider_they_are(problems):
@@ -50,7 +51,7 @@ def test_rest_is_one_of_many_given_nu_and_fronts_are_rarer_the_wider_they_are(pr
 
 def test_what_has_not_come_to_rest_is_left_out_and_the_others_keep_their_order(problems, tmp_path):
     strict = small(bound=1e-4).load(tmp_path)
-    assert AllenCahn(strict.params[:, 0]).rate(strict.values[:, 1, 0].double(), 1.0).abs().max() < 1.1e-4
+    assert AllenCahn(strict.params[:, 0]).rate(strict.values[:, 1, 0].double(), GRID).abs().max() < 1.1e-4
     easy, hard = (initial_hashes(found.values) for found in (problems, strict))
     kept = [first for first in hard if first in easy]
     assert kept == [first for first in easy if first in kept]

@@ -11,12 +11,13 @@ from ups.data import synthetic
 from ups.data.pdebench import PDEBench, write_pdebench
 from ups.data.splits import initial_hashes
 from ups.data.synthetic import Synthetic
+from ups.solvers import equations as solvers
 from ups.solvers.equations import Burgers
 from ups.solvers.solve import solve
 from ups.solvers.stepper import Coarse
-from ups.types import UserError
+from ups.types import WALL, UserError
 
-EQUATIONS = ["burgers", "advection", "heat", "kuramoto_sivashinsky", "fisher_kpp"]
+EQUATIONS = [*solvers.EQUATIONS]
 SMALL = {"num_cells": 32, "solver_cells": 64, "num_frames": 4, "num_trajectories": 40}
 
 
@@ -186,7 +187,7 @@ def test_a_solution_that_blows_up_is_the_users_to_know(tmp_path):
 def test_the_classical_solver_takes_the_data_as_they_are(tmp_path, equation):
     settings = small(equation=equation, num_cells=64)
     data = settings.load(tmp_path)
-    stepper = Coarse(settings.equation_class, data.fields, 128, 64)
+    stepper = Coarse(settings.equation_class, data.fields, 128)
     state = stepper.advance(stepper.encode(data.values[:, :1], data.params))
     error = (stepper.decode(state) - data.values[:, 1]).norm() / data.values[:, 1].norm()
     persistence = (data.values[:, 0] - data.values[:, 1]).norm() / data.values[:, 1].norm()
@@ -202,3 +203,57 @@ def test_made_data_written_to_a_file_are_the_same_data(tmp_path):
     assert torch.equal(source.load().params, data.params)
     assert source.load().fields == data.fields
     assert source.equation_class is settings.equation_class
+
+
+def plane(**changes):
+    how = {"equation": "heat", "num_cells": (20, 12), "boundary": {"y": "wall"}, "extent": (1.0, 0.7)}
+    return Synthetic(**{"num_frames": 3, "num_trajectories": 40, **how, **changes})
+
+
+@pytest.mark.parametrize("equation", ["heat", "fisher_kpp", "allen_cahn", "swift_hohenberg"])
+def test_a_plane_with_walls_is_solved_on_its_own_grid(tmp_path, equation):
+    settings = plane(equation=equation)
+    data = settings.load(tmp_path)
+    grid = data.fields.grid
+    assert data.values.shape == (40, 3, 1, 20, 12)
+    assert (grid.extent, grid.axes[0].is_periodic, grid.axes[1].low) == ((1.0, 0.7), True, WALL)
+    names = data.fields.params
+    kind = settings.equation_class(**dict(zip(names, data.params.double().unbind(1), strict=True)))
+    again = solve(
+        kind, data.values[:, 0].double(), data.fields.dt * torch.arange(3, dtype=torch.float64), grid
+    )
+    torch.testing.assert_close(again.float(), data.values, rtol=0, atol=1e-4)
+    mean = data.values.double().mean((2, 3, 4))
+    assert ((mean - mean[:, :1]).abs().max() < 1e-6) == bool(data.fields.conserved)
+
+
+def test_more_trajectories_of_a_plane_continue_those_that_there_were(tmp_path):
+    more = plane(num_trajectories=70).load(tmp_path)
+    assert torch.equal(plane(num_trajectories=33).load(tmp_path).values, more.values[:33])
+
+
+def test_every_nth_cell_of_a_finer_plane_is_kept_where_it_lies(tmp_path):
+    settings = plane(boundary="periodic", solver_cells=(40, 36))
+    data = settings.load(tmp_path)
+    whole = plane(boundary="periodic", num_cells=(40, 36)).load(tmp_path)
+    assert torch.equal(data.values, whole.values[..., ::2, ::3])
+    for kept, axis, fine in zip((2, 3), data.fields.grid.axes, whole.fields.grid.axes, strict=True):
+        torch.testing.assert_close(axis.centres(), fine.centres()[::kept])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"equation": "burgers"}, "needs a periodic line"),
+        ({"boundary": "open"}, "periodic or lie between walls"),
+        ({"boundary": {"z": "wall"}}, "the axes are x, y"),
+        ({"solver_cells": (40, 24)}, "between walls"),
+        ({"solver_cells": (40,)}, "no multiple"),
+        ({"extent": (1.0, 1.0, 1.0)}, "3 lengths for 2 axes"),
+        ({"initial": "pdebench_like"}, "a law of lines"),
+        ({"num_cells": (8, 8, 8, 8)}, "num_cells"),
+    ],
+)
+def test_planes_that_cannot_be_are_refused_in_one_line(changes, message):
+    with pytest.raises(ValueError, match=message):
+        plane(**changes)

@@ -2,8 +2,10 @@ import math
 
 import torch
 
-from ups.solvers.initial import clean, pdebench_like
+from ups.solvers.initial import clean, pdebench_like, waves
+from ups.solvers.modes import Modes
 from ups.streams import stream
+from ups.types import WALL, Axis, Grid
 
 NUM, CELLS = 4000, 256
 
@@ -97,3 +99,13 @@ def test_a_finer_grid_samples_the_same_clean_functions():
     coarse = clean(5, 64, 1.0, stream(4, "grid"))
     fine = clean(5, 192, 1.0, stream(4, "grid"))
     torch.testing.assert_close(fine[..., 1::3], coarse, rtol=0, atol=1e-12)
+
+
+def test_waves_continue_smoothly_through_walls_and_around_periodic_axes():
+    grid = Grid((Axis("x", 48, 2.0), Axis("y", 36, 1.0, low=WALL, high=WALL)))
+    frames = waves(50, grid, stream(3, "waves"))
+    assert frames.mean((2, 3)).abs().max() < 1e-12
+    assert 0.3 < frames.std() < 1.5
+    power = Modes(grid).forth(frames[:, 0]).abs().square().mean(0)
+    power[:5, :5] = power[-4:, :5] = 0  # at most four waves an axis
+    assert power.max() < 1e-18

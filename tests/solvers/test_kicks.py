@@ -15,7 +15,7 @@ from ups.streams import stream
 from ups.types import Stepper, line
 
 NUM = 3000
-FIELDS = on_line(names=("u",), units=("1",), extent=1.0, dt=0.05, params=("nu",), cells=64)
+FIELDS = on_line(names=("u",), units=("1",), extent=1.0, dt=0.05, params=("nu",), cells=96)
 PARAMS = torch.tensor([[0.01], [0.1]])
 
 
@@ -69,7 +69,7 @@ def test_a_kick_is_the_sum_of_the_images_of_a_bump_wherever_it_stands(width):
 
 
 def test_kicked_is_a_stepper_that_wants_a_generator():
-    stepper = Kicked(Coarse(Burgers, FIELDS, 96, 96), Kicks())
+    stepper = Kicked(Coarse(Burgers, FIELDS, 96), Kicks())
     assert isinstance(stepper, Stepper)
     with pytest.raises(ValueError, match="generator"):
         stepper.advance(stepper.encode(context(), PARAMS))
@@ -77,7 +77,7 @@ def test_kicked_is_a_stepper_that_wants_a_generator():
 
 @pytest.mark.parametrize("num_cells", [48, 96])
 def test_without_size_it_is_the_solver_to_the_last_bit(num_cells):
-    solver = Coarse(Burgers, FIELDS, num_cells, 96)
+    solver = Coarse(Burgers, FIELDS, num_cells)
     kicked = Kicked(solver, Kicks(size=(0.0, 0.0)))
     state = still = solver.encode(context(), PARAMS)
     assert torch.equal(kicked.encode(context(), PARAMS).averages, still.averages)
@@ -89,7 +89,7 @@ def test_without_size_it_is_the_solver_to_the_last_bit(num_cells):
 
 
 def test_the_kick_comes_before_the_frame_is_solved():
-    stepper = Kicked(Coarse(Heat, FIELDS, 96, 96), Kicks())
+    stepper = Kicked(Coarse(Heat, FIELDS, 96), Kicks())
     frame = stepper.decode(stepper.advance(stepper.encode(context(), PARAMS), stream(6, "kicks")))
     kick = Kicks().kick(2, 96, 1.0, stream(6, "kicks"))[:, None]
     after = solve(Heat(PARAMS[:, 0]), context()[:, 0] + kick, torch.tensor([0.0, 0.05]), 1.0)[:, 1]
@@ -98,8 +98,8 @@ def test_the_kick_comes_before_the_frame_is_solved():
 
 
 def test_the_mean_changes_by_that_of_the_kick_and_by_nothing_else():
-    fields = replace(FIELDS, grid=line(64, 2.0))
-    stepper = Kicked(Coarse(Burgers, fields, 96, 96), Kicks())
+    fields = replace(FIELDS, grid=line(96, 2.0))
+    stepper = Kicked(Coarse(Burgers, fields, 96), Kicks())
     before = stepper.encode(context(), PARAMS)
     after = stepper.advance(before, stream(7, "kicks"))
     kick = Kicks().kick(2, 96, 2.0, stream(7, "kicks"))
@@ -109,7 +109,7 @@ def test_the_mean_changes_by_that_of_the_kick_and_by_nothing_else():
 
 
 def test_every_row_and_every_frame_is_kicked_anew():
-    stepper = Kicked(Coarse(Heat, FIELDS, 96, 96), Kicks())
+    stepper = Kicked(Coarse(Heat, FIELDS, 96), Kicks())
     generator = stream(8, "kicks")
     states = [stepper.encode(torch.zeros(2, 1, 1, 96), PARAMS)]
     for _ in range(2):

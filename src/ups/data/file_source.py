@@ -15,12 +15,11 @@ from pydantic import BeforeValidator, PositiveFloat, PositiveInt
 from ups.config import Settings, digest
 from ups.data.boundaries import Boundaries
 from ups.data.cache import cache_folder
-from ups.data.equations import EQUATIONS
 from ups.data.hdf5 import finite
 from ups.data.layout import Cut, Layout, placed
 from ups.files import written_whole
 from ups.progress import Progress
-from ups.solvers.equations import Equation
+from ups.solvers.equations import EQUATIONS, Equation
 from ups.types import Fields, Grid, Trajectory, UserError, describe_boundaries
 
 
@@ -50,14 +49,14 @@ class FileSource(Settings):
     dirichlet(0), neumann(0); {x: periodic, y: [wall, open]}."""
 
     @property
-    def equation_class(self) -> Callable[..., Equation] | None:
+    def equation_class(self) -> type[Equation] | None:
         """The equation of the (first) file, for the classical solver; None where there is none for it.
 
         Raises:
             UserError: there is no file, or it cannot be read.
         """
         equation = self.layouts()[0].equation
-        return EQUATIONS[equation].kind if equation in EQUATIONS else None
+        return EQUATIONS.get(equation)
 
     def layout(self, path: Path) -> Layout:
         """Return what one file holds, without reading its values.

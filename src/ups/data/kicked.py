@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,10 +13,10 @@ from torch import Tensor
 from ups.config import Settings, digest
 from ups.data.blocks import BLOCK, Report, fill
 from ups.data.cache import cache_folder, cached
-from ups.data.equations import Initial
 from ups.progress import Progress
 from ups.solvers import initial, kicks
-from ups.solvers.equations import Burgers, Equation
+from ups.solvers.equation import Equation, Initial
+from ups.solvers.equations import Burgers
 from ups.solvers.stepper import Coarse
 from ups.streams import stream
 from ups.types import Field, Fields, Trajectory, line
@@ -75,13 +74,13 @@ class Kicked(Settings):
         return "burgers"
 
     @property
-    def equation_class(self) -> Callable[..., Equation]:
+    def equation_class(self) -> type[Equation]:
         """The equation between two kicks, for a classical solver that knows nothing of them."""
         return Burgers
 
     def perfect(self) -> kicks.Kicked:
         """Return the stepper that made the data; with another generator it is their perfect ensemble."""
-        solver = Coarse(Burgers, self._fields(), self.num_cells, self.num_cells)
+        solver = Coarse(Burgers, self._fields(), self.num_cells)
         return kicks.Kicked(solver, kicks.Kicks(self.size, self.width))
 
     def load(self, cache_dir: Path | None = None, progress: Progress | None = None) -> Trajectory:

@@ -158,7 +158,7 @@ class SolverSpec(RungSpec):
         return Calibrated(match(grids, data, protocol, target)[1])
 
     def _on(self, cells: int, data: Trajectory) -> Coarse:
-        return Coarse(self.equation, data.fields, cells, data.values.shape[-1], samples_are_points=True)
+        return Coarse(self.equation, data.fields, cells, samples_are_points=True)
 
 
 @dataclass(frozen=True)

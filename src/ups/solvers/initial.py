@@ -1,12 +1,15 @@
-"""Random initial frames on a periodic domain, sampled at the centers of equal cells."""
+"""Random initial frames, sampled at the centers of equal cells."""
 
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
+
+from ups.types import Grid
 
 _HIGHEST = 4  # mode
 _NUM_WAVES = 2
@@ -59,6 +62,28 @@ def clean(num: int, num_cells: int, extent: float, generator: Generator) -> Floa
     phase = 2 * math.pi * _uniform((num, _HIGHEST, 1), generator)
     waves = amplitude * torch.sin(2 * math.pi / extent * modes[:, None] * x + phase)
     return waves.sum(1, keepdim=True)
+
+
+def waves(num: int, grid: Grid, generator: Generator) -> Float[Tensor, "batch 1 *grid"]:
+    """Return smooth, zero-mean frames on any grid, which continue evenly through its walls.
+
+    u = sum_m A_m prod_i w_i(x_i) over all m of 0..4 waves an axis but (0, ..., 0), with A_m uniform in
+    [-1, 1] / |m|, w = cos(2 pi m x / extent + phase) on a periodic axis, and cos(pi m x / extent) between walls.
+    """
+    frames = torch.zeros(num, 1, *grid.shape, dtype=torch.float64)
+    for numbers in product(range(_HIGHEST + 1), repeat=len(grid)):
+        if not any(numbers):
+            continue
+        size = (2 * _uniform((num, 1, *(1,) * len(grid)), generator) - 1) / math.hypot(*numbers)
+        phase = 2 * math.pi * _uniform((num, len(grid), 1), generator)
+        for place, (number, axis) in enumerate(zip(numbers, grid.axes, strict=True)):
+            x = _centers(axis.cells, axis.extent) / axis.extent
+            angle = 2 * math.pi * number * x + phase[:, place] if axis.is_periodic else math.pi * number * x
+            shape = [1] * len(grid)
+            shape[place] = axis.cells
+            size = size * angle.cos().reshape(-1, 1, *shape)
+        frames += size
+    return frames
 
 
 def _centers(num_cells: int, extent: float) -> Float[Tensor, "cell"]:

@@ -1,11 +1,18 @@
-"""Periodic cell averages and point values on other grids, through the antiderivative of the averages."""
+"""Cell averages and point values on other grids, through the antiderivative of the averages, axis by axis.
+
+A line is periodic; an axis between walls is read as half of the line that it makes with its mirror image.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
+
+from ups.types import Grid
 
 # Lagrange's cubic through the values at -1, 0, 1, 2; row p holds the coefficients of position^p.
 _CUBIC = (
@@ -14,6 +21,31 @@ _CUBIC = (
     (1 / 2, -1.0, 1 / 2, 0.0),
     (-1 / 6, 1 / 2, -1 / 2, 1 / 6),
 )
+
+
+def along_axes(
+    change: Callable[[Float[Tensor, "row cell"], int], Float[Tensor, "row new_cell"]],
+    frame: Float[Tensor, "*batch_and_grid"],
+    old: Grid,
+    new: Grid,
+) -> Float[Tensor, "*batch_and_new_grid"]:
+    """Return what `change(lines, num_cells)` makes of the lines along each axis of the last dimensions, one by one."""
+    for place, before, after in zip(range(-len(old), 0), old.axes, new.axes, strict=True):
+        moved = frame.movedim(place, -1)
+        lines = moved.reshape(-1, before.cells)
+        if before.is_periodic:
+            lines = change(lines, after.cells)
+        else:
+            lines = change(torch.cat([lines, lines.flip(1)], 1), 2 * after.cells)[:, : after.cells]
+        frame = lines.reshape(*moved.shape[:-1], after.cells).movedim(-1, place)
+    return frame
+
+
+def on_grid(
+    averages: Float[Tensor, "*batch_and_grid"], old: Grid, new: Grid
+) -> Float[Tensor, "*batch_and_new_grid"]:
+    """Return the averages over the cells of another grid of the same domain; see `resample`."""
+    return along_axes(resample, averages, old, new)
 
 
 def resample(averages: Float[Tensor, "batch cell"], num_cells: int) -> Float[Tensor, "batch new_cell"]:

@@ -9,42 +9,46 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ups.solvers.equations import Equation
-from ups.solvers.resampling import resample
+from ups.solvers.equation import Equation
+from ups.solvers.resampling import on_grid
+from ups.types import Grid, line
 
 
 def solve(
     equation: Equation,
-    initial: Float[Tensor, "batch 1 cell"],
+    initial: Float[Tensor, "batch 1 *grid"],
     times: Float[Tensor, "time"],
-    extent: float,
+    domain: Grid | float,
     refine: int = 1,
     progress: Callable[[float], None] | None = None,
-) -> Float[Tensor, "batch time 1 cell"]:
+) -> Float[Tensor, "batch time 1 *grid"]:
     """Return the solution at `times`, in float64; `times[0]` is the time of `initial`.
 
-    With `refine` > 1 the equation is solved on that many times more cells and averaged: for Burgers, an error
-    four times smaller for four times the cost each time it doubles. `progress` is called with the fraction done.
+    `domain` is the grid of the frames, or the length of the periodic line on which they live. With `refine` > 1 the
+    equation is solved on that many times more cells along each axis and averaged: for Burgers, an error four times
+    smaller for four times the cost each time it doubles. `progress` is called with the fraction done.
 
     Raises:
         ValueError: the times do not increase, or the solution is no longer finite.
+        UserError: the equation cannot be solved on the grid.
     """
     durations = torch.diff(times.double()).tolist()
     if min(durations, default=1.0) <= 0:
         raise ValueError("solve: the times must increase")
-    num_cells = initial.shape[2]
-    result = torch.empty(len(initial), len(times), 1, num_cells, dtype=torch.float64)
+    grid = domain if isinstance(domain, Grid) else line(initial.shape[-1], domain)
+    fine = grid.resized(*(cells * refine for cells in grid.shape))
+    result = torch.empty(len(initial), len(times), 1, *grid.shape, dtype=torch.float64)
     result[:, 0] = initial
-    frame = resample(initial[:, 0].double(), num_cells * refine)
+    frame = on_grid(initial[:, 0].double(), grid, fine)
     prepared = 0.0
     for index, duration in enumerate(durations, start=1):
         if not math.isclose(
             duration, prepared, rel_tol=1e-4
         ):  # float32 times are equally spaced to about 1e-5
-            propagate = equation.propagator(duration, num_cells * refine, extent)
+            propagate = equation.propagator(duration, fine)
             prepared = duration
         frame = propagate(frame)
-        result[:, index, 0] = resample(frame, num_cells)
+        result[:, index, 0] = on_grid(frame, fine, grid)
         if progress is not None:
             progress(index / len(durations))
     if not result[:, -1].isfinite().all():

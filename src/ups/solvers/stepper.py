@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from jaxtyping import Float
 from torch import Generator, Tensor
 
 from ups.checkpoint import Manifest
-from ups.solvers import equations
-from ups.solvers.equations import Equation
-from ups.solvers.resampling import averages_of, points_of, resample
-from ups.types import Fields, UserError, describe_boundaries
+from ups.solvers.equation import Equation
+from ups.solvers.equations import EQUATIONS
+from ups.solvers.resampling import along_axes, averages_of, on_grid, points_of, resample
+from ups.types import Fields, UserError
 
 
 class CoarseManifest(Manifest):
@@ -25,9 +24,7 @@ class CoarseManifest(Manifest):
     fields: Fields
     """The data that it reads and writes."""
     num_cells: int
-    """Of the solver."""
-    native_cells: int
-    """Of the data."""
+    """Of the solver, along the first axis."""
     samples_are_points: bool
     """Whether the data are samples, or averages over cells."""
 
@@ -37,21 +34,23 @@ class CoarseManifest(Manifest):
         Raises:
             UserError: there is no such equation.
         """
-        equation = getattr(equations, self.equation, None)
-        if not hasattr(equation, "propagator"):
+        known = {kind.__name__: kind for kind in EQUATIONS.values()}
+        if self.equation not in known:
             raise UserError(f"solver: no equation '{self.equation}'")
-        return Coarse(equation, self.fields, self.num_cells, self.native_cells, self.samples_are_points)
+        return Coarse(known[self.equation], self.fields, self.num_cells, self.samples_are_points)
 
 
 class CoarseState(NamedTuple):
     """Cell averages on the solver's grid, and the parameters of the equation."""
 
-    averages: Float[Tensor, "batch cell"]
+    averages: Float[Tensor, "batch *grid"]
     params: Float[Tensor, "batch param"]
 
 
 class Coarse:
-    """Solves the equation on `num_cells` cells, fewer or more than the data's `native_cells`.
+    """Solves the equation on `num_cells` cells along the first axis, fewer or more than the data have.
+
+    The other axes have cells in proportion.
 
     A context frame is taken as averages over equal cells around its samples, resampled, advanced by
     `fields.dt` a step, and resampled to the native grid when it is decoded; the mean is kept to round-off. Data
@@ -63,25 +62,24 @@ class Coarse:
     of them than the last. Other grids start from the last frame. The solver works on the CPU in float64.
 
     Raises:
-        UserError: the data are not one field in one dimension, or lack a parameter of the equation.
+        UserError: the data are not one field on a grid that the equation can be solved on, or lack a parameter.
     """
 
     num_context = 1
 
     def __init__(
         self,
-        equation_class: Callable[..., Equation],
+        equation_class: type[Equation],
         fields: Fields,
         num_cells: int,
-        native_cells: int,
         samples_are_points: bool = False,
     ) -> None:
-        name = getattr(equation_class, "__name__", str(equation_class))
-        if len(fields) != 1 or len(fields.grid) != 1 or not fields.grid.is_periodic:
+        name = equation_class.__name__
+        if len(fields) != 1:
             raise UserError(
-                f"coarse solver {name}: needs one field on a periodic line, the data have fields {fields.names} "
-                f"on {describe_boundaries(fields.grid)}; choose other data or no solver"
+                f"coarse solver {name}: needs one field, the data have {fields.names}; choose other data or no solver"
             )
+        equation_class.require(fields.grid, f"coarse solver {name}")
         self.parameters = tuple(inspect.signature(equation_class).parameters)
         missing = sorted(set(self.parameters) - set(fields.params))
         if missing:
@@ -93,18 +91,21 @@ class Coarse:
         self.samples_are_points = samples_are_points
         self.fields = fields
         self.num_cells = num_cells
-        self.native_cells = native_cells
-        self.reads_points = samples_are_points and num_cells > native_cells
+        native = fields.grid.shape
+        self.grid = fields.grid.resized(*(max(1, round(num_cells * cells / native[0])) for cells in native))
+        self.reads_points = samples_are_points and num_cells > native[0]
         self.spin_up = 10 if self.reads_points else 1
 
     def encode(
-        self, context: Float[Tensor, "batch time 1 cell"], params: Float[Tensor, "batch param"]
+        self, context: Float[Tensor, "batch time 1 *grid"], params: Float[Tensor, "batch param"]
     ) -> CoarseState:
         """Return the solver's state at the last context frame."""
         context = context[:, -self.spin_up :]
-        frame = context[:, 0, 0].double()
-        averages = averages_of(frame) if self.reads_points else frame
-        state = CoarseState(resample(averages, self.num_cells), params)
+        frame, native = context[:, 0, 0].double(), self.fields.grid
+        averages = (
+            along_axes(lambda x, _: averages_of(x), frame, native, native) if self.reads_points else frame
+        )
+        state = CoarseState(on_grid(averages, native, self.grid), params)
         for _ in range(context.shape[1] - 1):
             state = self.advance(state)
         return state
@@ -113,14 +114,14 @@ class Coarse:
         """Return the state `fields.dt` later."""
         columns = dict(zip(self.fields.params, state.params.double().cpu().unbind(1), strict=True))
         equation = self.equation_class(**{name: columns[name] for name in self.parameters})
-        propagate = equation.propagator(self.fields.dt, self.num_cells, self.fields.grid.extent[0])
+        propagate = equation.propagator(self.fields.dt, self.grid)
         averages = propagate(state.averages.cpu()).to(state.averages.device)
         return CoarseState(averages, state.params)
 
-    def decode(self, state: CoarseState) -> Float[Tensor, "batch 1 cell"]:
+    def decode(self, state: CoarseState) -> Float[Tensor, "batch 1 *grid"]:
         """Return the frame on the native grid, in float32."""
         read = points_of if self.reads_points else resample
-        return read(state.averages, self.native_cells)[:, None].float()
+        return along_axes(read, state.averages, self.grid, self.fields.grid)[:, None].float()
 
     def manifest(self) -> CoarseManifest:
         """Return all that is needed to build this solver again."""
@@ -128,6 +129,5 @@ class Coarse:
             equation=self.name,
             fields=self.fields,
             num_cells=self.num_cells,
-            native_cells=self.native_cells,
             samples_are_points=self.samples_are_points,
         )

@@ -1,0 +1,64 @@
+"""What an equation is: its law, its parameters, and what data of it look like where nobody says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ups.solvers.modes import Frame
+from ups.types import Grid
+
+Parameter = float | Float[Tensor, "batch"]
+
+Initial = Literal["pdebench_like", "clean"]
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """Data of an equation where the settings leave it open.
+
+    `params` holds the values that each trajectory draws from. `refinement` is the number of solver cells per cell
+    that is kept; `warmup` the physical time before frame 0, in which a chaotic system forgets how it was started.
+    """
+
+    params: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    extent: float = 1.0
+    dt: float = 0.05
+    initial: Initial = "clean"
+    unit_range: bool = False
+    """Whether initial frames are scaled to [0, 1]."""
+    is_conserved: bool = True
+    """Whether the integral of the field over the domain is constant."""
+    refinement: int = 1
+    warmup: float = 0.0
+
+
+@runtime_checkable
+class Equation(Protocol):
+    """An evolution equation of one field: a frozen dataclass of its parameters, numbers or one per trajectory.
+
+    Those of the house have `data` too, the `Defaults` of theirs.
+    """
+
+    @staticmethod
+    def require(grid: Grid, who: str) -> None:
+        """See that the equation can be solved on a grid.
+
+        Raises:
+            UserError: it cannot.
+        """
+        ...
+
+    def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
+        """Return the map from frames to the frames `duration` later."""
+        ...
+
+
+def per_mode(parameter: Parameter, grid: Grid) -> Tensor:
+    """Return a parameter in float64, shaped to broadcast over the modes of a batch of frames."""
+    return torch.as_tensor(parameter, dtype=torch.float64).reshape(-1, *(1,) * len(grid))

@@ -1,0 +1,28 @@
+"""Advection at a constant speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ups.solvers.equation import Defaults, Parameter, per_mode
+from ups.solvers.modes import Frame, Modes, require_periodic_line
+from ups.solvers.spectral import Exponential
+from ups.types import Grid
+
+
+@dataclass(frozen=True)
+class Advection:
+    """u_t + speed u_x = 0 on a periodic line; exact in Fourier space, so a jump between two cells rings."""
+
+    speed: Parameter
+
+    data: ClassVar = Defaults({"speed": (0.4,)})
+    require = staticmethod(require_periodic_line)
+
+    def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
+        """Return the map from frames to the frames `duration` later."""
+        self.require(grid, "Advection")
+        modes = Modes(grid)
+        return Exponential(modes, -per_mode(self.speed, grid) * modes.derivative(), duration)

@@ -1,0 +1,43 @@
+"""The Allen-Cahn equation: two phases and the fronts between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from ups.solvers.equation import Defaults, Parameter, per_mode
+from ups.solvers.modes import Frame, Modes, require_modes
+from ups.solvers.spectral import ETDRK4
+from ups.types import Grid
+
+
+@dataclass(frozen=True)
+class AllenCahn:
+    """u_t = nu lap u + u - u^3 in any dimension, periodic or between walls; ETDRK4.
+
+    u tends to -1 or 1; where it does not everywhere to the same, fronts tanh(x / sqrt(2 nu)) are left. On a line two
+    of them at a distance d attract each other at a speed that falls as exp(-d sqrt(2 / nu)), so that some stay for
+    ever in all but name. Meant for data in [-3, 3]. Source: Carr and Pego, Comm. Pure Appl. Math. 42 (1989) 523.
+    """
+
+    nu: Parameter
+
+    data: ClassVar = Defaults({"nu": (0.004,)}, dt=0.2, is_conserved=False)
+    require = staticmethod(require_modes)
+
+    def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
+        """Return the map from frames to the frames `duration` later."""
+        modes = Modes(grid)
+        return ETDRK4(modes, self._symbol(modes), lambda u: -modes.dealiased(u, 3), duration, max_step=0.05)
+
+    def rate(self, frame: Frame, grid: Grid) -> Frame:
+        """Return u_t, which is zero in a steady state."""
+        modes = Modes(grid)
+        spectrum = modes.forth(frame)
+        return modes.back(self._symbol(modes) * spectrum - modes.dealiased(spectrum, 3))
+
+    def _symbol(self, modes: Modes) -> Tensor:
+        return 1 - per_mode(self.nu, modes.grid) * modes.squared()

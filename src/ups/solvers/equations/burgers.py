@@ -1,0 +1,28 @@
+"""Burgers' equation, PDEBench's convention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ups.solvers.equation import Defaults, Parameter
+from ups.solvers.finite_volume import FiniteVolume
+from ups.solvers.modes import Frame, require_periodic_line
+from ups.types import Grid
+
+
+@dataclass(frozen=True)
+class Burgers:
+    """u_t + (u^2/2)_x = (nu/pi) u_xx on a periodic line; finite volumes."""
+
+    nu: Parameter
+
+    data: ClassVar = Defaults({"nu": (0.001,)}, initial="pdebench_like", refinement=4)
+    require = staticmethod(require_periodic_line)
+
+    def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
+        """Return the map from frames to the frames `duration` later."""
+        self.require(grid, "Burgers")
+        return FiniteVolume(self.nu / math.pi, duration, grid.shape[0], grid.extent[0])

@@ -1,0 +1,29 @@
+"""The Kuramoto-Sivashinsky equation: chaos on a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ups.solvers.equation import Defaults
+from ups.solvers.modes import Frame, Modes, require_periodic_line
+from ups.solvers.spectral import ETDRK4
+from ups.types import Grid
+
+
+@dataclass(frozen=True)
+class KuramotoSivashinsky:
+    """u_t + u u_x + u_xx + u_xxxx = 0 on a periodic line, chaotic for an extent above about 20; ETDRK4."""
+
+    data: ClassVar = Defaults(extent=64.0, dt=1.0, warmup=100.0)
+    require = staticmethod(require_periodic_line)
+
+    def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
+        """Return the map from frames to the frames `duration` later."""
+        self.require(grid, "Kuramoto-Sivashinsky")
+        modes = Modes(grid)
+        k, half_derivative = modes.wavenumbers(), modes.derivative() / 2
+        return ETDRK4(
+            modes, k**2 - k**4, lambda u: -half_derivative * modes.dealiased(u, 2), duration, max_step=0.05
+        )

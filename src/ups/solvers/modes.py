@@ -1,0 +1,124 @@
+"""The waves of a grid: Fourier modes along its periodic axes, cosines between walls."""
+
+from __future__ import annotations
+
+import math
+from functools import reduce
+
+import torch
+from jaxtyping import Bool, Complex, Float
+from torch import Tensor
+
+from ups.types import WALL, Grid, UserError, describe_boundaries
+
+Frame = Float[Tensor, "batch *grid"]
+Spectrum = Complex[Tensor, "batch *mode"]
+
+
+def require_modes(grid: Grid, who: str) -> None:
+    """See that every axis of a grid is periodic or lies between two walls.
+
+    Raises:
+        UserError: an axis is not, and has no modes that keep what holds at its ends.
+    """
+    if not all(axis.is_periodic or axis.low == axis.high == WALL for axis in grid.axes):
+        raise UserError(
+            f"{who}: needs axes that are periodic or lie between walls, the data live on {describe_boundaries(grid)}"
+        )
+
+
+def require_periodic_line(grid: Grid, who: str) -> None:
+    """See that a grid is one periodic axis.
+
+    Raises:
+        UserError: it is not.
+    """
+    if len(grid) != 1 or not grid.is_periodic:
+        raise UserError(f"{who}: needs a periodic line, the data live on {describe_boundaries(grid)}")
+
+
+class Modes:
+    """Transforms of real frames, and the symbols of derivatives.
+
+    An axis between walls is doubled by its mirror image, on which the field is periodic and even about each wall:
+    what a solver does to the double it does between the walls, to round-off, at twice the cost.
+
+    Raises:
+        UserError: an axis is neither periodic nor between walls.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        require_modes(grid, "modes")
+        self.grid = grid
+        self.shape = tuple(axis.cells * (1 if axis.is_periodic else 2) for axis in grid.axes)
+        self._places = tuple(range(-len(grid), 0))
+        self._walled = [
+            place for place, axis in zip(self._places, grid.axes, strict=True) if not axis.is_periodic
+        ]
+
+    def forth(self, frame: Frame) -> Spectrum:
+        """Return the spectrum of frames."""
+        for place in self._walled:
+            frame = torch.cat([frame, frame.flip(place)], place)
+        return self.forth_whole(frame)
+
+    def back(self, spectrum: Spectrum) -> Frame:
+        """Return the frames of a spectrum."""
+        frame = self.back_whole(spectrum)
+        for place in self._walled:
+            frame = frame.narrow(place, 0, frame.shape[place] // 2)
+        return frame
+
+    def forth_whole(self, frame: Frame) -> Spectrum:
+        """Return the spectrum of frames on the domain with its mirror images."""
+        return torch.fft.rfftn(frame, dim=self._places)
+
+    def back_whole(self, spectrum: Spectrum) -> Frame:
+        """Return the frames of a spectrum on the domain with its mirror images."""
+        return torch.fft.irfftn(spectrum, s=self.shape, dim=self._places)
+
+    def wavenumbers(self, place: int = 0) -> Float[Tensor, "*mode"]:
+        """Return the wavenumbers along an axis, shaped to broadcast over a spectrum."""
+        return self._along(place, 2 * math.pi * self._frequencies(place))
+
+    def squared(self) -> Float[Tensor, "*mode"]:
+        """Return |k|^2, the symbol of minus the Laplacian."""
+        return reduce(torch.add, [self.wavenumbers(place) ** 2 for place in range(len(self.shape))])
+
+    def derivative(self, place: int = 0) -> Complex[Tensor, "*mode"]:
+        """Return the symbol of d/dx; zero at the Nyquist mode, whose derivative the grid cannot hold."""
+        symbol = 1j * (2 * math.pi * self._frequencies(place))
+        if self.shape[place] % 2 == 0:
+            symbol[self.shape[place] // 2] = 0
+        return self._along(place, symbol)
+
+    def dealiased(self, spectrum: Spectrum, power: int) -> Spectrum:
+        """Return the spectrum of u^power from the modes below 2 / (power + 1) of the highest, to those modes.
+
+        Products of these modes alias onto modes that are dropped. Source: Orszag, J. Atmos. Sci. 28 (1971) 1074.
+        """
+        kept = self._kept(power)
+        values = self.back_whole(spectrum * kept)
+        return self.forth_whole(values**power) * kept
+
+    def _kept(self, power: int) -> Bool[Tensor, "*mode"]:
+        places = range(len(self.shape))
+        lines = [self._mode_numbers(place) < self.shape[place] / (power + 1) for place in places]
+        return reduce(
+            torch.logical_and, [self._along(p, line) for p, line in zip(places, lines, strict=True)]
+        )
+
+    def _mode_numbers(self, place: int) -> Tensor:
+        cells = self.shape[place]
+        if place == len(self.shape) - 1:
+            return torch.arange(cells // 2 + 1)
+        number = torch.arange(cells)
+        return torch.minimum(number, cells - number)
+
+    def _frequencies(self, place: int) -> Float[Tensor, " mode"]:
+        frequencies = torch.fft.rfftfreq if place == len(self.shape) - 1 else torch.fft.fftfreq
+        axis = self.grid.axes[place]
+        return frequencies(self.shape[place], axis.extent / axis.cells, dtype=torch.float64)
+
+    def _along(self, place: int, line: Tensor) -> Tensor:
+        return line.reshape(-1, *(1,) * (len(self.shape) - 1 - place))
