@@ -38,9 +38,9 @@ def disturb(module, size=0.1):
 
 
 def corrected(disturbed=True, **settings):
-    codec = IdentityPatches().build(FIELDS, NUM_CELLS, stream(0, "codec"))
+    codec = IdentityPatches().build(FIELDS, stream(0, "codec"))
     operator = SpectralFlux(width=8, num_blocks=2, modes=8).build(codec, FIELDS, stream(0, "operator"))
-    emulator = disturb(Emulator(fit_normalizer(trajectory()), codec, operator, FIELDS, NUM_CELLS))
+    emulator = disturb(Emulator(fit_normalizer(trajectory()), codec, operator, FIELDS))
     settings = CorrectorSettings(**{"network": NETWORK, "num_steps": 4} | settings)
     made = settings.build(emulator.requires_grad_(False), spectrum(), stream(0, "corrector"))
     if disturbed:

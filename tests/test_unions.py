@@ -96,11 +96,11 @@ def test_every_codec_carries_every_operator_or_says_why_not():
     ):
         settings = operator(modes=2) if "modes" in operator.model_fields else operator()
         try:
-            built = codec().build(data.fields, 32, stream(0, "codec"))
+            built = codec().build(data.fields, stream(0, "codec"))
             advanced = settings.build(built, data.fields, stream(0, "operator"))
         except UserError:
             continue
-        emulator = Emulator(fit_normalizer(data), built, advanced, data.fields, 32)
+        emulator = Emulator(fit_normalizer(data), built, advanced, data.fields)
         frames = forecast_frames(emulator, data.values[:, :1], data.params, 1, stream(0, "walk"))
         assert frames.isfinite().all(), (codec_kind, operator_kind)
         carried.add(operator_kind)

@@ -112,6 +112,11 @@ class Grid:
         """Whether every axis repeats."""
         return all(axis.is_periodic for axis in self.axes)
 
+    @property
+    def walls(self) -> tuple[bool, ...]:
+        """Of each axis, whether it ends instead of repeating."""
+        return tuple(not axis.is_periodic for axis in self.axes)
+
     def resized(self, *cells: int) -> Grid:
         """Return the same domain with other numbers of cells."""
         return Grid(tuple(replace(axis, cells=n) for axis, n in zip(self.axes, cells, strict=True)))
@@ -137,6 +142,16 @@ def describe_boundaries(grid: Grid) -> str:
         for axis in grid.axes
     )
     return ", ".join(sides)
+
+
+def require_periodic_line(grid: Grid, who: str) -> None:
+    """See that a grid is one periodic axis, for code that is honest on nothing else.
+
+    Raises:
+        UserError: it is not.
+    """
+    if len(grid) != 1 or not grid.is_periodic:
+        raise UserError(f"{who}: needs a periodic line, the data live on {describe_boundaries(grid)}")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
 import time
+from itertools import product
 
 import pytest
 import torch
@@ -6,10 +7,10 @@ import torch
 from lines import on_its_grid, on_line
 from ups.data.symmetries import MAX_BOOST, augment
 from ups.solvers.equations import Burgers, FisherKPP, Heat, KuramotoSivashinsky
-from ups.solvers.initial import clean
+from ups.solvers.initial import clean, waves
 from ups.solvers.solve import solve
 from ups.streams import stream
-from ups.types import WALL, UserError
+from ups.types import OPEN, WALL, Axis, Field, Fields, Grid, Trajectory, UserError
 
 CELLS = 64
 
@@ -119,3 +120,52 @@ def test_a_training_batch_takes_a_few_milliseconds_at_most():
         augment(data, ("shift", "reflect_odd"), stream(0, "augment", count))
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 5e-3
+
+
+PLANES = [
+    Grid((Axis("x", 12, 1.0), Axis("y", 10, 0.7))),
+    Grid((Axis("x", 12, 1.0, low=WALL, high=WALL), Axis("y", 10, 0.7))),
+]
+
+
+@pytest.mark.parametrize("grid", PLANES, ids=["periodic", "x walled"])
+@pytest.mark.parametrize("equation", [Heat(0.01), FisherKPP(0.01, 1.0)], ids=["heat", "fisher"])
+def test_transforming_and_solving_commute_on_planes(equation, grid):
+    values = solve(equation, waves(40, grid, stream(0, "initial")), 0.05 * torch.arange(4), grid)
+    data = Trajectory(values, torch.zeros(40, 0), Fields((Field("u"),), grid, 0.05))
+    moved = augment(data, ("shift", "reflect"), stream(0, "augment"))
+    again = solve(equation, moved.values[:, 0], 0.05 * torch.arange(4), grid)
+    assert (moved.values - values).abs().amax((1, 2, 3, 4)).gt(1e-3).float().mean() > 0.9
+    assert (again - moved.values).abs().max() < 1e-10
+
+
+def test_every_move_of_a_plane_is_one_of_its_group_and_turns_the_components_of_a_vector():
+    grid = Grid((Axis("x", 3, 1.0, low=WALL, high=WALL), Axis("y", 4, 1.0)))
+    each = (Field("p"), Field("a", vector="velocity", axis="x"), Field("b", vector="velocity", axis="y"))
+    data = torch.randn(200, 2, 3, 3, 4, generator=stream(0, "data"))
+    batch = Trajectory(data, torch.zeros(200, 0), Fields(each, grid, 0.1))
+    moved = augment(batch, ("shift", "reflect"), stream(0, "augment")).values
+    seen = set()
+    for before, after in zip(data, moved, strict=True):
+        images = {}
+        for shift, flip_x, flip_y in product(range(4), (False, True), (False, True)):
+            image = before.flip(-2) if flip_x else before
+            image = (image.flip(-1) if flip_y else image).roll(shift, -1).clone()
+            image[:, 1] *= -1 if flip_x else 1
+            image[:, 2] *= -1 if flip_y else 1
+            images[shift, flip_x, flip_y] = image
+        (found,) = [key for key, image in images.items() if torch.equal(image, after)]
+        seen.add(found)
+    assert len(seen) == 16
+
+
+def test_a_domain_that_breaks_a_symmetry_is_said():
+    walled = Grid((Axis("x", 8, 1.0, low=WALL, high=OPEN),))
+    data = Trajectory(torch.zeros(1, 2, 1, 8), torch.zeros(1, 0), Fields((Field("u"),), walled, 0.1))
+    for name in ("shift", "reflect", "reflect_odd", "galilean"):
+        with pytest.raises(UserError, match=f"do not have '{name}'.*x wall to open"):
+            augment(data, [name], stream(0, "augment"))
+    fields = Fields((Field("u"),), PLANES[0], 0.1, constants=(Field("mask"),))
+    held = Trajectory(torch.zeros(1, 2, 1, 12, 10), torch.zeros(1, 0), fields, torch.zeros(1, 1, 12, 10))
+    with pytest.raises(UserError, match="mask of the data do not change"):
+        augment(held, ["shift"], stream(0, "augment"))

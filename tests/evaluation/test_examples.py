@@ -28,7 +28,7 @@ def saved(tmp_path):
     ensemble = torch.cat([biased, -biased])
     forecasts = {"biased": biased, "broken": broken, "ensemble": ensemble}
     index = np.array([4, 2, 0])
-    excerpts = {name: excerpt(prediction, index) for name, prediction in forecasts.items()}
+    excerpts = {name: excerpt(prediction, index, (False,)) for name, prediction in forecasts.items()}
     save_examples(tmp_path / "examples.npz", excerpts, data, index)
     assert [path.name for path in tmp_path.iterdir()] == ["examples.npz"]
     with np.load(tmp_path / "examples.npz") as arrays:

@@ -34,3 +34,21 @@ def test_octaves_gather_1_then_2_and_3_then_4_to_7_without_mean_and_nyquist():
     spectrum = torch.arange(100.0, 109.0).reshape(1, 1, 1, 9)
     expected = [101, 102 + 103, 104 + 105 + 106 + 107]
     assert octaves(spectrum)[0, 0, 0].tolist() == expected
+
+
+def test_between_walls_a_cosine_of_half_waves_has_its_energy_at_its_cycles_and_no_jump_leaks():
+    x = (torch.arange(16, dtype=torch.float64) + 0.5) / 16
+    slope = torch.cos(math.pi * x).reshape(1, 1, 1, 16)
+    spectrum = power_spectrum(slope, (True,))[0, 0, 0]
+    assert spectrum[1] == pytest.approx(0.5)  # half a cycle counts to the first
+    assert spectrum.sum() - spectrum[1] < 1e-12
+    assert power_spectrum(slope)[0, 0, 0, 4:].sum() > 1e-3
+    wave = torch.cos(6 * math.pi * x)[:, None] * torch.cos(8 * math.pi * x)
+    assert power_spectrum(wave.expand(1, 1, 1, 16, 16), (True, True))[0, 0, 0, 5] == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("walls", [(True, False), (True, True)])
+def test_between_walls_it_adds_up_too(walls):
+    values = torch.randn(2, 3, 2, 8, 5, generator=stream(0, "values"))
+    mean_square = values.double().square().flatten(3).mean(-1)
+    torch.testing.assert_close(power_spectrum(values, walls).sum(-1), mean_square, rtol=1e-12, atol=0)

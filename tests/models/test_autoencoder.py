@@ -11,7 +11,7 @@ from ups.models.refined import Refined
 from ups.streams import stream
 from ups.types import UserError
 
-FIELDS = on_line(("u", "v"), ("", ""), 3.0, 0.1, origin=-1.0)
+FIELDS = on_line(("u", "v"), ("", ""), 3.0, 0.1, origin=-1.0, cells=32)
 NUM_CELLS = 32
 CENTRES = -1 + 3 * (torch.arange(NUM_CELLS) + 0.5) / NUM_CELLS
 KINDS = {
@@ -24,7 +24,7 @@ KINDS = {
 
 
 def build(kind, seed=0):
-    return KINDS[kind].build(FIELDS, NUM_CELLS, stream(seed, "init"))
+    return KINDS[kind].build(FIELDS, stream(seed, "init"))
 
 
 def frames(num=3):
@@ -86,13 +86,13 @@ def test_a_smooth_frame_is_known_between_its_cells():
 
 
 def test_the_convolutional_codec_starts_as_the_identity_when_a_token_can_hold_its_patch():
-    codec = Convolutional(num_levels=2, dim=8, width=8).build(FIELDS, NUM_CELLS, stream(0, "init"))
+    codec = Convolutional(num_levels=2, dim=8, width=8).build(FIELDS, stream(0, "init"))
     torch.testing.assert_close(codec.decode(codec.encode(frames())), frames())
 
 
 def test_the_convolutional_codec_starts_as_a_projection_that_keeps_patch_means():
     codec, u = (
-        Convolutional(num_levels=2, dim=2, width=8).build(FIELDS, NUM_CELLS, stream(0, "init")),
+        Convolutional(num_levels=2, dim=2, width=8).build(FIELDS, stream(0, "init")),
         frames(),
     )
     once = codec.decode(codec.encode(u))
@@ -134,8 +134,8 @@ def test_a_batch_of_two_is_two_batches_of_one(kind):
 
 def test_settings_that_cannot_work_are_named():
     with pytest.raises(UserError, match=r"patch_size.*3 does not divide the 32 cells"):
-        IdentityPatches(patch_size=3).build(FIELDS, NUM_CELLS, stream(0, "init"))
+        IdentityPatches(patch_size=3).build(FIELDS, stream(0, "init"))
     with pytest.raises(UserError, match=r"num_levels.*64 does not divide"):
-        Convolutional(num_levels=6).build(FIELDS, NUM_CELLS, stream(0, "init"))
+        Convolutional(num_levels=6).build(FIELDS, stream(0, "init"))
     with pytest.raises(UserError, match="hidden_dim 10 is not a multiple of num_heads 4"):
         validate(Perceiver, {"hidden_dim": 10})

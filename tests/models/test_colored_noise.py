@@ -40,8 +40,8 @@ def trajectories():
 
 
 def emulator(normalized_on):
-    codec = IdentityPatches().build(FIELDS, CELLS, stream(0, "codec"))
-    return Emulator(fit_normalizer(normalized_on), codec, Shift(), FIELDS, CELLS)
+    codec = IdentityPatches().build(FIELDS, stream(0, "codec"))
+    return Emulator(fit_normalizer(normalized_on), codec, Shift(), FIELDS)
 
 
 def test_the_ensemble_has_the_spread_that_its_steps_add_up_to():

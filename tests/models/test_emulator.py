@@ -26,14 +26,14 @@ def trajectory():
 
 def build(name, disturbed=True):
     codec_settings, operator_settings = STACKS[name]
-    codec = codec_settings.build(FIELDS, 32, stream(0, "codec"))
+    codec = codec_settings.build(FIELDS, stream(0, "codec"))
     operator = operator_settings.build(codec, FIELDS, stream(0, "operator"))
     if disturbed:
         generator = stream(0, "disturb")
         with torch.no_grad():
             for parameter in operator.parameters():
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
-    return Emulator(fit_normalizer(trajectory()), codec, operator, FIELDS, 32)
+    return Emulator(fit_normalizer(trajectory()), codec, operator, FIELDS)
 
 
 def roll(emulator, num_steps=3):

@@ -10,12 +10,12 @@ from ups.nets.flux_law import polynomial
 from ups.streams import stream
 from ups.types import Trajectory, UserError
 
-FIELDS = on_line(("u",), ("",), 1.0, 0.1, params=("nu",), conserved=("u",))
-BARE = on_line(("u",), ("",), 1.0, 0.1, conserved=("u",))
+FIELDS = on_line(("u",), ("",), 1.0, 0.1, params=("nu",), conserved=("u",), cells=32)
+BARE = on_line(("u",), ("",), 1.0, 0.1, conserved=("u",), cells=32)
 
 
 def build(fields=FIELDS, seed=0):
-    codec = Refined().build(fields, 32, stream(0, "codec"))
+    codec = Refined().build(fields, stream(0, "codec"))
     return codec, FluxLaw().build(codec, fields, stream(seed, "operator"))
 
 
@@ -123,10 +123,10 @@ def test_it_learns_the_law_of_burgers_from_one_step():
 
 def test_it_starts_from_the_law_that_fits_and_learns_in_parts_of_it():
     codec, operator = build()
-    x = torch.arange(64) / 64
+    x = torch.arange(32) / 32
     place = torch.arange(20)[:, None] * 0.02
     wave = VALUE_SCALE * 0.5 * torch.sin(2 * torch.pi * (x - place))
-    operator.start_from(codec, Trajectory(wave.expand(3, 1, 20, 64).movedim(1, 2), torch.zeros(3, 1), FIELDS))
+    operator.start_from(codec, Trajectory(wave.expand(3, 1, 20, 32).movedim(1, 2), torch.zeros(3, 1), FIELDS))
     speed, diffusion = operator.law(torch.randn(5, 1, generator=stream(0, "params")))
     seen = torch.linspace(-0.4, 0.4, 9)[None].expand(5, -1)
     torch.testing.assert_close(polynomial(speed, seen), torch.full((5, 9), 0.02), rtol=0, atol=1e-3)
@@ -139,10 +139,10 @@ def test_it_starts_from_the_law_that_fits_and_learns_in_parts_of_it():
 
 
 def test_other_codecs_and_other_data_are_refused_in_one_line():
-    cells = IdentityPatches().build(FIELDS, 32, stream(0, "codec"))
+    cells = IdentityPatches().build(FIELDS, stream(0, "codec"))
     with pytest.raises(UserError, match="set codec"):
         FluxLaw().build(cells, FIELDS, stream(0, "operator"))
-    two = on_line(("u", "v"), ("", ""), 1.0, 0.1, conserved=("u",))
-    codec = Refined().build(two, 32, stream(0, "codec"))
+    two = on_line(("u", "v"), ("", ""), 1.0, 0.1, conserved=("u",), cells=32)
+    codec = Refined().build(two, stream(0, "codec"))
     with pytest.raises(UserError, match="one conserved field"):
         FluxLaw().build(codec, two, stream(0, "operator"))

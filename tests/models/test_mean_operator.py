@@ -35,10 +35,10 @@ def problems(num=600):
 
 
 def prior(data, network):
-    codec = IdentityPatches().build(FIELDS, NUM_CELLS, stream(0, "codec"))
+    codec = IdentityPatches().build(FIELDS, stream(0, "codec"))
     operator = Mean().build(codec, FIELDS, stream(0, "operator"))
     assert isinstance(operator, Operator)
-    emulator = Emulator(fit_normalizer(data), codec, operator, FIELDS, NUM_CELLS)
+    emulator = Emulator(fit_normalizer(data), codec, operator, FIELDS)
     settings = CorrectorSettings(network=network, predicts="edm")
     return settings.build(emulator, residual_spectrum(emulator, data, 0), stream(0, "corrector"))
 
@@ -113,6 +113,6 @@ def test_it_learns_how_often_each_steady_state_is_reached_given_the_parameters()
 
 
 def test_tokens_that_are_not_normalized_values_are_refused():
-    codec = Convolutional(num_levels=1).build(FIELDS, NUM_CELLS, stream(0, "codec"))
+    codec = Convolutional(num_levels=1).build(FIELDS, stream(0, "codec"))
     with pytest.raises(UserError, match=r"choose codec\.kind=identity"):
         Mean().build(codec, FIELDS, stream(0, "operator"))

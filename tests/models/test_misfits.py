@@ -10,7 +10,7 @@ from ups.models.peers import TunedFNO
 from ups.streams import stream
 from ups.types import Grid
 
-FIELDS = on_line(("u",), ("1",), 1.0, dt=0.05, params=("nu",), conserved=("u",), cells=128)
+FIELDS = on_line(("u",), ("1",), 1.0, dt=0.05, params=("nu",), conserved=("u",), cells=32)
 
 
 def data(nu=(0.001, 0.01), num_cells=32, extent=1.0, name="u", **changes):
@@ -24,7 +24,7 @@ def data(nu=(0.001, 0.01), num_cells=32, extent=1.0, name="u", **changes):
 @pytest.fixture(scope="module")
 def model():
     peer = TunedFNO(num_context=2, width=8, modes=4)
-    return peer.build(FIELDS, fit_normalizer(data()), 32, stream(0, "peer"))
+    return peer.build(FIELDS, fit_normalizer(data()), stream(0, "peer"))
 
 
 def test_the_training_data_fit(model):

@@ -1,3 +1,6 @@
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -6,11 +9,12 @@ from lines import on_its_grid, on_line
 from ups.config import validate
 from ups.models.ablation import dead_branches
 from ups.models.autoencoder import IdentityPatches, Perceiver
-from ups.models.operator import Operator, SpectralFlux, SpectralRate, Transformer, UTransformer
+from ups.models.operator import Operator, SpectralFlux, SpectralRate, Transformer, UTransformer, divergence
+from ups.solvers.modes import Modes
 from ups.streams import stream
-from ups.types import WALL, UserError
+from ups.types import OPEN, WALL, Axis, Field, Grid, UserError
 
-FIELDS = on_line(("u", "v"), ("", ""), 1.0, 0.1, params=("nu", "speed"), conserved=("u", "v"))
+FIELDS = on_line(("u", "v"), ("", ""), 1.0, 0.1, params=("nu", "speed"), conserved=("u", "v"), cells=32)
 NUM_CELLS = 32
 CELLS, PATCHES = IdentityPatches(), IdentityPatches(patch_size=4)
 KINDS = {
@@ -26,7 +30,7 @@ KINDS = {
 
 def build(kind, seed=0, fields=FIELDS):
     settings, codec = KINDS[kind]
-    codec = codec.build(fields, NUM_CELLS, stream(0, "codec"))
+    codec = codec.build(fields, stream(0, "codec"))
     return codec, settings.build(codec, fields, stream(seed, "init"))
 
 
@@ -121,7 +125,7 @@ def test_a_flux_conserves_the_sum_to_round_off_whatever_the_weights():
 
 
 def test_a_field_that_is_not_conserved_may_grow():
-    fields = on_line(("u", "v"), ("", ""), 1.0, 0.1, params=("nu", "speed"), conserved=("v",))
+    fields = on_line(("u", "v"), ("", ""), 1.0, 0.1, params=("nu", "speed"), conserved=("v",), cells=32)
     codec, operator = build("spectral_flux", fields=fields)
     z, dt, params = (tensor.double() for tensor in inputs(codec))
     change = (disturb(operator).double()(z, dt, params) - z).sum(1)
@@ -157,7 +161,7 @@ def test_waves_that_the_data_do_not_have_stay_as_they_are_however_long_the_rollo
 
 
 def test_the_mean_of_a_field_at_rest_may_change():
-    fields = on_line(("u",), ("",), 1.0, 0.1, params=("nu", "speed"))
+    fields = on_line(("u",), ("",), 1.0, 0.1, params=("nu", "speed"), cells=32)
     codec, operator = build("spectral_flux", fields=fields)
     operator.start_from(codec, on_its_grid(torch.ones(2, 3, 1, NUM_CELLS), torch.zeros(2, 2), fields))
     z, dt, params = inputs(codec)
@@ -167,8 +171,8 @@ def test_the_mean_of_a_field_at_rest_may_change():
 
 
 def test_the_default_flux_network_has_as_many_weights_as_the_measured_one():
-    fields = on_line(("u",), ("",), 1.0, 0.05, params=("nu",), conserved=("u",))
-    codec = IdentityPatches().build(fields, 256, stream(0, "codec"))
+    fields = on_line(("u",), ("",), 1.0, 0.05, params=("nu",), conserved=("u",), cells=256)
+    codec = IdentityPatches().build(fields, stream(0, "codec"))
     operator = SpectralFlux().build(codec, fields, stream(0, "init"))
     counts = {"spectral": 0, "condition": 0, "rest": 0}
     for name, parameter in operator.named_parameters():
@@ -182,12 +186,12 @@ def test_the_default_flux_network_has_as_many_weights_as_the_measured_one():
 
 def test_what_does_not_fit_together_is_said_in_one_line():
     generator = stream(0, "init")
-    perceiver = Perceiver(num_tokens=6, hidden_dim=16).build(FIELDS, NUM_CELLS, generator)
+    perceiver = Perceiver(num_tokens=6, hidden_dim=16).build(FIELDS, generator)
     with pytest.raises(
         UserError, match=r"spectral_flux works on the cells.*'perceiver'.*codec.kind=identity"
     ):
         SpectralFlux(modes=8).build(perceiver, FIELDS, generator)
-    patches, cells = (settings.build(FIELDS, NUM_CELLS, generator) for settings in (PATCHES, CELLS))
+    patches, cells = (settings.build(FIELDS, generator) for settings in (PATCHES, CELLS))
     with pytest.raises(UserError, match="patch_size=1"):
         SpectralFlux(modes=8).build(patches, FIELDS, generator)
     with pytest.raises(UserError, match="at least 64 cells, there are 32"):
@@ -196,15 +200,22 @@ def test_what_does_not_fit_together_is_said_in_one_line():
         UTransformer(depths=(1, 1, 1)).build(perceiver, FIELDS, generator)
     with pytest.raises(UserError, match="group_size=3 does not tile 8 tokens"):
         Transformer(group_size=3).build(patches, FIELDS, generator)
-    with pytest.raises(UserError, match=r"along the line.*codec.kind=perceiver do not.*codec.kind=conv"):
+    with pytest.raises(UserError, match=r"on a grid.*codec.kind=perceiver do not.*codec.kind=conv"):
         SpectralRate(modes=2, kernel_size=3).build(perceiver, FIELDS, generator)
     with pytest.raises(UserError, match="at least 16 cells, there are 8"):
         SpectralRate(modes=8).build(patches, FIELDS, generator)
-    walls = on_line(("u",), ("",), 1.0, 0.1, boundary=WALL)
-    with pytest.raises(UserError, match=r"periodic domain.*x wall"):
-        SpectralFlux(modes=8).build(CELLS.build(walls, NUM_CELLS, generator), walls, generator)
-    with pytest.raises(UserError, match=r"spectral_rate.*x wall"):
-        SpectralRate(modes=8).build(CELLS.build(walls, NUM_CELLS, generator), walls, generator)
+    opened = on_line(("u",), ("",), 1.0, 0.1, boundary=OPEN, cells=32)
+    for settings in (SpectralFlux(modes=8), SpectralRate(modes=8)):
+        with pytest.raises(UserError, match=rf"{settings.kind}.*lie between walls.*x open"):
+            settings.build(CELLS.build(opened, generator), opened, generator)
+    each = (Field("u", vector="velocity", axis="x"), Field("v", vector="velocity", axis="y"))
+    flow = replace(on_line(boundary=WALL), each=each)
+    with pytest.raises(UserError, match=r"u, v are components of a vector"):
+        SpectralFlux(modes=8).build(CELLS.build(flow, generator), flow, generator)
+    plane = replace(FIELDS, grid=PLANES[0])
+    for settings in (Transformer(), UTransformer()):
+        with pytest.raises(UserError, match=rf"{settings.kind}: works on a line"):
+            settings.build(CELLS.build(plane, generator), plane, generator)
 
 
 def test_settings_that_cannot_work_are_errors():
@@ -216,3 +227,96 @@ def test_settings_that_cannot_work_are_errors():
         validate(SpectralFlux, {"kernel_size": 4})
     with pytest.raises(UserError, match="depths"):
         validate(UTransformer, {"depths": []})
+
+
+PLANES = [
+    Grid((Axis("x", 12, 3.0), Axis("y", 10, 2.0))),
+    Grid((Axis("x", 12, 3.0), Axis("y", 10, 2.0, low=WALL, high=WALL))),
+    Grid((Axis("x", 12, 3.0, low=WALL, high=WALL), Axis("y", 10, 2.0, low=WALL, high=WALL))),
+    Grid((Axis("x", 12, 1.0, low=WALL, high=WALL),)),
+    Grid((Axis("x", 7, 1.0, low=WALL, high=WALL), Axis("y", 6, 1.0), Axis("z", 8, 1.0))),
+]
+
+
+def on_plane(grid, settings=None, conserved=("u", "v"), patch=1):
+    fields = replace(FIELDS, grid=grid)
+    fields = replace(fields, each=tuple(replace(f, conserved=f.name in conserved) for f in fields.each))
+    codec = IdentityPatches(patch_size=patch).build(fields, stream(0, "codec"))
+    settings = settings or SpectralFlux(width=8, num_blocks=2, modes=3, kernel_size=3)
+    operator = settings.build(codec, fields, stream(0, "init"))
+    frames = torch.randn(3, 2, *grid.shape, generator=stream(1, "frames"), dtype=torch.float64)
+    dt, params = (
+        torch.tensor([1.0, 0.5, 2.0]).double(),
+        torch.randn(3, 2, generator=stream(2, "params")).double(),
+    )
+    return codec, operator, frames, dt, params
+
+
+@pytest.mark.parametrize("grid", PLANES, ids=str)
+def test_on_any_grid_it_starts_as_the_identity_and_conserves_what_it_must(grid):
+    codec, operator, frames, dt, params = on_plane(grid, conserved=("v",))
+    z = codec.encode(frames)
+    assert torch.equal(codec.decode(z), frames)
+    assert torch.allclose(operator.double()(z, dt, params), z, rtol=0, atol=1e-12)
+    change = (disturb(operator).double()(z, dt, params) - z).sum(1)
+    assert change[:, 0].abs().min() > 1e-3
+    assert change[:, 1].abs().max() < 1e-11
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_on_a_plane_it_commutes_with_shifts_along_periodic_axes_alone(place):
+    codec, operator, frames, dt, params = on_plane(PLANES[1])
+    disturb(operator).double()
+    moved = operator(codec.encode(frames.roll(3, 2 + place)), dt, params)
+    still = codec.encode(codec.decode(operator(codec.encode(frames), dt, params)).roll(3, 2 + place))
+    assert torch.allclose(moved, still, rtol=0, atol=1e-9) == (place == 0)
+
+
+def test_the_divergence_is_that_of_fluxes_and_nothing_passes_a_wall():
+    flux = torch.randn(2, 4, 5, 3, generator=stream(3, "flux"), dtype=torch.float64)
+    rate = divergence(flux, [False, True])
+    assert rate.shape == (2, 2, 5, 3)
+    # field 1, an inner cell and one at each wall, by hand: fluxes 2 (along x) and 3 (along y) are its own
+    x, y = flux[:, 2], flux[:, 3]
+    torch.testing.assert_close(rate[:, 1, 2, 1], x[:, 1, 1] - x[:, 2, 1] + y[:, 2, 0] - y[:, 2, 1])
+    torch.testing.assert_close(rate[:, 1, 0, 0], x[:, 4, 0] - x[:, 0, 0] - y[:, 0, 0])
+    torch.testing.assert_close(rate[:, 1, 4, 2], x[:, 3, 2] - x[:, 4, 2] + y[:, 4, 1])
+    assert rate.sum((2, 3)).abs().max() < 1e-13
+
+
+def test_fluxes_between_walls_are_those_of_the_mirrored_double():
+    flux = torch.randn(2, 1, 6, generator=stream(5, "flux"), dtype=torch.float64)
+    flux[..., -1] = 0
+    double = torch.cat([flux, -flux[..., :-1].flip(-1), torch.zeros(2, 1, 1)], -1)
+    rate = divergence(double, [False])
+    torch.testing.assert_close(rate, rate.flip(-1))
+    torch.testing.assert_close(divergence(flux, [True]), rate[..., :6])
+
+
+def test_waves_that_the_data_do_not_have_along_an_axis_stay_as_they_are():
+    grid = PLANES[1]
+    codec, operator, _, dt, params = on_plane(grid, conserved=())
+    x, y = (axis.centres() / axis.extent for axis in grid.axes)
+    has = torch.cos(4 * math.pi * x)[:, None] * torch.cos(math.pi * y) + 0.5
+    data = on_its_grid(
+        has.expand(4, 3, 2, *grid.shape).float(), torch.zeros(4, 2), replace(FIELDS, grid=grid)
+    )
+    operator.start_from(codec, data)
+    disturb(operator).double()
+    z = codec.encode(torch.randn(3, 2, *grid.shape, generator=stream(4, "z"), dtype=torch.float64))
+    rate = Modes(grid).forth(codec.decode(operator(z, dt, params) - z)).abs().amax((0, 1))
+    moved = (rate > 1e-9).nonzero()
+    assert sorted(set(moved[:, 0].tolist())) == [0, 1, 2, 10, 11]  # two waves around x, and minus them
+    assert sorted(set(moved[:, 1].tolist())) == [0, 1]  # half a wave between the walls
+
+
+def test_a_rate_on_patches_of_a_plane_sees_their_grid():
+    settings = SpectralRate(width=8, num_blocks=1, modes=2, kernel_size=3)
+    codec, operator, frames, dt, params = on_plane(PLANES[1], settings, patch=2)
+    assert codec.grid.shape == (6, 5)
+    assert codec.dim == 8
+    z = codec.encode(frames)
+    assert torch.equal(z[:, 7], frames[:, :, 2:4, 4:6].flatten(1))  # patch (1, 2) of 6 x 5
+    moved = operator.double()(codec.encode(frames.roll(2, 2)), dt, params)
+    still = codec.encode(codec.decode(operator(z, dt, params)).roll(2, 2))
+    torch.testing.assert_close(moved, still)

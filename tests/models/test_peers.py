@@ -26,7 +26,7 @@ def trajectory(num_cells=32):
 
 
 def build(kind, seed=0, disturbed=False):
-    peer = ALL[kind].build(FIELDS, fit_normalizer(trajectory()), 32, stream(seed, "init"))
+    peer = ALL[kind].build(FIELDS, fit_normalizer(trajectory()), stream(seed, "init"))
     if disturbed:
         generator = stream(0, "disturb")
         with torch.no_grad():
@@ -127,7 +127,7 @@ def test_what_is_loaded_gives_the_same_bits(kind, tmp_path):
 
 
 def test_pdebenchs_fno_has_its_published_size():
-    peer = PDEBenchFNO().build(FIELDS, fit_normalizer(trajectory(256)), 256, stream(0, "init"))
+    peer = PDEBenchFNO().build(trajectory(256).fields, fit_normalizer(trajectory(256)), stream(0, "init"))
     spectral = sum(p.numel() for name, p in peer.named_parameters() if "spectral" in name)
     total = sum(p.numel() for p in peer.parameters())
     assert total - spectral // 2 == 23_937  # complex numbers counted once
@@ -152,6 +152,6 @@ def test_pdebenchs_fno_is_the_formula_of_its_paper():
 def test_settings_that_do_not_fit_the_data_are_named():
     normalizer = fit_normalizer(trajectory())
     with pytest.raises(UserError, match="modes=32 needs 64 cells"):
-        TunedFNO().build(FIELDS, normalizer, 32, stream(0, "init"))
+        TunedFNO().build(FIELDS, normalizer, stream(0, "init"))
     with pytest.raises(UserError, match="8 does not divide the 36 cells"):
-        UNet1d().build(FIELDS, normalizer, 36, stream(0, "init"))
+        UNet1d().build(trajectory(36).fields, normalizer, stream(0, "init"))

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -17,7 +18,8 @@ FIELDS = on_line(("u",), ("",), 2.0, 0.05, origin=-1.0, conserved=("u",))
 
 
 def build(factor=2, num_cells=64, fields=FIELDS, spin_up=10):
-    return Refined(factor=factor, spin_up=spin_up).build(fields, num_cells, stream(0, "codec"))
+    fields = replace(fields, grid=fields.grid.resized(num_cells))
+    return Refined(factor=factor, spin_up=spin_up).build(fields, stream(0, "codec"))
 
 
 def smooth(num_cells, waves=3):
@@ -59,7 +61,7 @@ def test_points_between_the_samples_are_read_from_the_finer_state():
     )  # samples off the centres: shifted by 1/256
     shifted = smooth(128 * 8)[..., (8 * torch.arange(128) + 4 - 4) % 1024]
     assert (values - shifted).abs().max() < 2e-2
-    coarse = IdentityPatches().build(FIELDS, 32, stream(0, "codec")).double()
+    coarse = IdentityPatches().build(on_line(cells=32), stream(0, "codec")).double()
     assert torch.equal(coarse.decode(coarse.encode(u[..., 1::4])), u[..., 1::4])
 
 
@@ -79,7 +81,7 @@ def test_an_emulator_that_spins_up_knows_where_in_a_cell_a_front_is():
         operator = FluxLaw().build(codec, FIELDS, stream(0, "operator"))
         with torch.no_grad():
             operator.speed[1], operator.log_diffusion[0] = 0.2, math.log(5e-5)
-        return Emulator(Normalizer(1, 0), codec, operator, FIELDS, num_cells)
+        return Emulator(Normalizer(1, 0), codec, operator, FIELDS)
 
     params = torch.zeros(1, 0)
 

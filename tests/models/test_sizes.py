@@ -7,13 +7,13 @@ from ups.types import UserError
 
 def test_a_line_must_hold_the_modes_and_the_kernel():
     size = SpectralLocalSize(modes=8, kernel_size=5)
-    size.require(16, "here", "go home")
+    size.require((16,), "here", "go home")
     with pytest.raises(
         UserError, match="here: modes=8, kernel_size=5 need at least 16 cells, there are 15; go home"
     ):
-        size.require(15, "here", "go home")
+        size.require((15,), "here", "go home")
     with pytest.raises(UserError, match="at least 21 cells"):
-        SpectralLocalSize(modes=8, kernel_size=21).require(20, "here", "go home")
+        SpectralLocalSize(modes=8, kernel_size=21).require((20,), "here", "go home")
 
 
 def test_a_kernel_has_a_centre():

@@ -25,7 +25,7 @@ def trajectory(num_cells=32):
 
 
 def build(seed=0, disturbed=True, fields=FIELDS):
-    peer = SETTINGS.build(fields, fit_normalizer(trajectory()), 32, stream(seed, "init"))
+    peer = SETTINGS.build(fields, fit_normalizer(trajectory()), stream(seed, "init"))
     if disturbed:
         generator = stream(0, "disturb")
         with torch.no_grad():
@@ -84,7 +84,8 @@ def test_both_kinds_of_noise_reach_the_forecast(silenced):
 @pytest.mark.parametrize("num_cells", [32, 33])
 def test_the_noise_along_the_line_has_variance_one_and_the_width_that_is_asked_for(num_cells):
     settings = SETTINGS.model_copy(update={"noise_channels": 3, "noise_widths": (0.0, 1.5)})
-    peer = settings.build(FIELDS, fit_normalizer(trajectory(num_cells)), num_cells, stream(0, "init"))
+    data = trajectory(num_cells)
+    peer = settings.build(data.fields, fit_normalizer(data), stream(0, "init"))
     seen, num = [], 20_000
     peer.network.register_forward_pre_hook(lambda module, given: seen.append(given[0][:, 2:]))
     still = torch.full((num, 1, 2, num_cells), 3.0)
@@ -131,7 +132,7 @@ def test_parameters_of_the_equation_matter_and_are_not_needed():
     )
     fields = replace(FIELDS, params=())
     none = on_its_grid(train.values, torch.empty(4, 0), fields)
-    alone = SETTINGS.build(fields, fit_normalizer(none), 32, stream(0, "init"))
+    alone = SETTINGS.build(fields, fit_normalizer(none), stream(0, "init"))
     torch.testing.assert_close(roll(alone, none), train.values[:, -1])
 
 
@@ -160,7 +161,7 @@ def test_what_is_loaded_gives_the_same_bits(tmp_path):
 
 def test_each_kind_comes_back_as_itself(tmp_path):
     other = UNet1d(width=4, multipliers=(1, 2))
-    peers = build(), other.build(FIELDS, fit_normalizer(trajectory()), 32, stream(0, "init"))
+    peers = build(), other.build(FIELDS, fit_normalizer(trajectory()), stream(0, "init"))
     for place, peer in enumerate(peers):
         save(peer, tmp_path / str(place))
         assert type(checkpoint.load(tmp_path / str(place))) is type(peer)
@@ -170,10 +171,10 @@ def test_settings_that_do_not_fit_the_data_are_named():
     normalizer = fit_normalizer(trajectory())
     with pytest.raises(UserError, match="the data live on x open"):
         SETTINGS.build(
-            on_line(("u", "v"), boundary=OPEN, params=("nu",), cells=32), normalizer, 32, stream(0, "init")
+            on_line(("u", "v"), boundary=OPEN, params=("nu",), cells=32), normalizer, stream(0, "init")
         )
     with pytest.raises(UserError, match="modes=32, kernel_size=7 need at least 64 cells, there are 32"):
-        StochasticOperator().build(FIELDS, normalizer, 32, stream(0, "init"))
+        StochasticOperator().build(FIELDS, normalizer, stream(0, "init"))
     with pytest.raises(ValidationError, match="must be odd"):
         StochasticOperator(kernel_size=4)
     with pytest.raises(ValidationError, match="num_members"):

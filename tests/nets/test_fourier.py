@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from ups.nets.fourier import FNO, SpectralConv1d, SpectralLocalBlock, SpectralLocalNet
+from ups.nets.fourier import (
+    FNO,
+    CosineConv1d,
+    SpectralConv1d,
+    SpectralLocalBlock,
+    SpectralLocalNet,
+    flatten_grid,
+    spectral_conv,
+)
 from ups.streams import stream
 
 
@@ -127,3 +135,73 @@ def test_the_fno_is_linear_in_its_spectral_path_when_the_others_are_cut():
         nn.init.zeros_(parameter)
     torch.testing.assert_close(net.spectral[0](net.lift(2 * x)), 2 * net.spectral[0](net.lift(x)))
     assert not torch.allclose(net(x), net(0 * x))
+
+
+def test_cosines_with_real_weights_are_the_spectral_convolution_of_the_mirrored_double():
+    between, around, x = filled(CosineConv1d(2, 3, 5)), filled(SpectralConv1d(2, 3, 5)), noise(4, 2, 9)
+    with torch.no_grad():
+        around.weight[0], around.weight[1] = between.weight, 0
+    torch.testing.assert_close(between(x), around(torch.cat([x, x.flip(-1)], -1))[..., :9])
+
+
+def test_all_cosines_of_a_line_hold_it_whole():
+    layer, x = CosineConv1d(2, 2, 7).double(), noise(3, 2, 7)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(2).expand(7, 2, 2))
+    torch.testing.assert_close(layer(x), x)
+    with pytest.raises(ValueError, match="8 cosines need at least as many cells, not 7"):
+        CosineConv1d(1, 1, 8)(torch.ones(1, 1, 7))
+
+
+def test_on_a_plane_the_spectral_convolution_is_the_sum_of_those_along_its_axes():
+    layer, x = filled(spectral_conv(2, 3, 2, [False, True])), noise(4, 2, 6, 5)
+    expected = torch.zeros(4, 3, 6, 5, dtype=torch.float64)
+    for column in range(5):
+        expected[..., column] += layer.along[0](x[..., column])
+    for row in range(6):
+        expected[:, :, row] += layer.along[1](x[:, :, row])
+    torch.testing.assert_close(layer(x), expected)
+    assert layer.along[1].modes == 2 * layer.along[0].modes
+
+
+PLANE = [False, True]
+ON_PLANES = {
+    "fno": (lambda walls: FNO(2, 2, width=6, modes=2, walls=walls), False),
+    "block": (lambda walls: SpectralLocalBlock(2, 2, 3, cond_dim=4, walls=walls), True),
+    "net": (lambda walls: SpectralLocalNet(2, 2, 6, 2, 2, 3, cond_dim=4, walls=walls), True),
+}
+
+
+@pytest.mark.parametrize("name", ON_PLANES)
+def test_on_a_plane_it_commutes_with_shifts_around_and_not_between_walls(name):
+    make, conditioned = ON_PLANES[name]
+    net, x = filled(make(PLANE)), noise(3, 2, 8, 6)
+    condition = (noise(3, 4, name="c"),) if conditioned else ()
+    out = net(x, *condition)
+    assert out.shape == x.shape
+    torch.testing.assert_close(net(x.roll(3, 2), *condition), out.roll(3, 2))
+    assert not torch.allclose(net(x.roll(3, 3), *condition), out.roll(3, 3))
+
+
+@pytest.mark.parametrize("name", ON_PLANES)
+def test_what_is_the_same_along_an_axis_stays_so_between_its_walls(name):
+    make, conditioned = ON_PLANES[name]
+    net, x = filled(make(PLANE)), noise(3, 2, 8, 1).expand(-1, -1, -1, 6)
+    condition = (noise(3, 4, name="c"),) if conditioned else ()
+    out = net(x, *condition)
+    torch.testing.assert_close(out, out[..., :1].expand_as(out))
+
+
+@pytest.mark.parametrize("name", ON_PLANES)
+def test_a_network_of_lines_between_walls_sees_them(name):
+    make, conditioned = ON_PLANES[name]
+    net, x = filled(make([True])), noise(3, 2, 8)
+    condition = (noise(3, 4, name="c"),) if conditioned else ()
+    assert net(x, *condition).shape == x.shape
+    assert not torch.allclose(net(x.roll(3, 2), *condition), net(x, *condition).roll(3, 2))
+
+
+def test_cells_in_a_row_are_a_line_as_it_is_and_a_plane_row_by_row():
+    line, plane = noise(2, 3, 5), noise(2, 3, 5, 4)
+    assert flatten_grid(line) is line
+    assert torch.equal(flatten_grid(plane)[:, :, 4:8], plane[:, :, 1])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ups.reports.drawing import look
-from ups.reports.field_figures import relative_l2, space_time, spectra
+from ups.reports.field_figures import planes, relative_l2, space_time, spectra
 from ups.reports.palette import rung_styles
 from ups.reports.run_folder import Rung, read_run
 
@@ -55,3 +55,28 @@ def test_spectra_leave_out_the_mean_and_draw_each_rung_that_has_one(examples):
     np.testing.assert_allclose(truth.get_ydata(), examples["spectrum/truth"][1, 0, 1:])
     np.testing.assert_allclose(ours.get_ydata(), examples["spectrum/operator"][1, 0, 1:])
     assert truth.get_xdata()[0] == 1
+
+
+def test_a_plane_is_drawn_with_x_to_the_right_and_y_upwards():
+    rng = np.random.default_rng(1)
+    arrays = {
+        "x": np.arange(6) / 6 + 1 / 12,
+        "y": 2 * np.arange(4) / 4 + 1 / 4,
+        "time": np.arange(9) * 0.5,
+        "truth": rng.normal(size=(3, 9, 1, 6, 4)),
+        "forecast/operator": rng.normal(size=(3, 9, 1, 6, 4)),
+    }
+    with look():
+        figure = planes(arrays, ["operator"], 0, ("u (m)", "x (m)", "y (m)", " s"))
+    images = [axes.images[0] for axes in figure.axes if axes.images and axes.get_label() != "<colorbar>"]
+    assert len(images) == 9
+    truth, forecast = arrays["truth"][1, :, 0], arrays["forecast/operator"][1, :, 0]
+    for column, frame in enumerate((0, 4, 8)):
+        np.testing.assert_allclose(images[column].get_array(), truth[frame].T)
+        np.testing.assert_allclose(images[6 + column].get_array(), (forecast - truth)[frame].T)
+        np.testing.assert_allclose(images[column].get_extent(), (0, 1, 0, 2), atol=1e-12)
+        assert images[column].origin == "lower"
+    assert len({image.get_clim() for image in images[:6]}) == 1
+    low, high = images[6].get_clim()
+    assert low == -high
+    assert [axes.get_title(loc="left") for axes in figure.axes[:3]] == ["t = 0 s", "t = 2 s", "t = 4 s"]

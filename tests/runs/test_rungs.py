@@ -11,6 +11,7 @@ from ups.models.refined import Refined
 from ups.recipes import burgers
 from ups.runs.pipeline import ground, load, rehearse
 from ups.runs.rungs import Below, SolverSpec
+from ups.solvers.equations import FisherKPP
 from ups.types import UserError
 
 
@@ -82,7 +83,7 @@ def test_a_rung_that_does_not_fit_is_found_before_anything_is_trained(below, law
     narrow = override(law_run, ["baselines.tuned_fno.modes=64"])
     with pytest.raises(UserError, match="modes=64"):
         rehearse(narrow.rungs, below)
-    missing = SolverSpec(equation=lambda gamma: None, cells=(32,))
+    missing = SolverSpec(equation=FisherKPP, cells=(32,))
     with pytest.raises(UserError, match="lack"):
         rehearse((missing,), below)
 

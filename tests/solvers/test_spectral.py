@@ -83,34 +83,6 @@ def test_coefficients_are_accurate_where_the_closed_form_cancels():
         assert etd.last[i].item() == pytest.approx(4 * phi[2] - phi[1], abs=1e-13)
 
 
-def test_the_square_is_exact_in_the_band_that_is_kept():
-    num_cells = 48
-    x = grid(num_cells, 1.0)
-    u = torch.cos(2 * math.pi * 15 * x)[
-        None
-    ]  # its square lives in modes 0 and 30; 30 aliases to 18 on this grid
-    square = torch.fft.irfft(Modes(line(num_cells)).dealiased(torch.fft.rfft(u), 2), n=num_cells)
-    torch.testing.assert_close(square, torch.full_like(u, 0.5), rtol=0, atol=1e-13)
-
-
-def test_a_cube_keeps_what_the_grid_holds_and_folds_nothing_back():
-    x = grid(48, 1.0)
-    for mode, expected in (
-        (3, 0.75 * torch.cos(6 * math.pi * x) + 0.25 * torch.cos(18 * math.pi * x)),
-        (11, 0.75 * torch.cos(22 * math.pi * x)),
-    ):  # 33 would fold back to 15
-        u = torch.cos(2 * math.pi * mode * x)[None]
-        cube = torch.fft.irfft(Modes(line(48)).dealiased(torch.fft.rfft(u), 3), n=48)
-        torch.testing.assert_close(cube, expected[None], rtol=0, atol=1e-13)
-
-
-def test_the_derivative_of_the_nyquist_mode_is_zero_and_of_others_exact():
-    x = grid(16, 2.0)
-    u = (torch.sin(math.pi * 3 * x) + torch.cos(math.pi * 8 * (x - x[0])))[None]
-    result = torch.fft.irfft(torch.fft.rfft(u) * Modes(line(16, 2.0)).derivative(), n=16)
-    torch.testing.assert_close(result, (3 * math.pi * torch.cos(math.pi * 3 * x))[None], rtol=0, atol=1e-12)
-
-
 def test_the_number_of_steps_is_the_smallest_that_respects_the_largest():
     symbol = torch.zeros(5, dtype=torch.float64)
     assert ETDRK4(Modes(line(8)), symbol, torch.zeros_like, 0.3, 0.1).num_steps == 3

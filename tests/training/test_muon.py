@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from ups.nets.fourier import SpectralConv1d
+from ups.nets.fourier import CosineConv1d, SpectralConv1d
 from ups.streams import stream
 from ups.training.muon import Muon, divide, orthogonalize
 
@@ -67,6 +67,19 @@ def test_each_mode_of_a_spectral_convolution_is_a_matrix_of_its_own():
     move = before - layer.weight.detach()
     assert not move[:, [0, 1, 3, 4]].any()
     values = torch.linalg.svdvals(torch.cat(move[:, 2].unbind(), -1))
+    assert values.max() / values.min() < 2
+
+
+def test_each_cosine_between_walls_is_a_matrix_of_its_own():
+    layer = CosineConv1d(8, 8, 5)
+    before = layer.weight.detach().clone()
+    optimizer = make(layer)
+    layer.weight.grad = torch.zeros_like(layer.weight)
+    layer.weight.grad[2] = noise(8, 8).float()
+    optimizer.step()
+    move = before - layer.weight.detach()
+    assert not move[[0, 1, 3, 4]].any()
+    values = torch.linalg.svdvals(move[2])
     assert values.max() / values.min() < 2
 
 

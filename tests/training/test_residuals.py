@@ -44,8 +44,8 @@ def trajectories(num=32, frames=30):
 
 
 def emulator(data, codec=IdentityPatches()):  # noqa: B008
-    codec = codec.build(data.fields, CELLS, stream(0, "codec"))
-    model = Emulator(fit_normalizer(data), codec, Shift(), data.fields, CELLS)
+    codec = codec.build(data.fields, stream(0, "codec"))
+    model = Emulator(fit_normalizer(data), codec, Shift(), data.fields)
     model.normalizer.mean.zero_()  # so that the exact operator is linear in tokens too
     return model
 

@@ -11,9 +11,9 @@ from ups.training.start import look_at
 
 
 def build(operator, train):
-    codec = IdentityPatches().build(train.fields, 32, stream(0, "codec"))
+    codec = IdentityPatches().build(train.fields, stream(0, "codec"))
     built = operator.build(codec, train.fields, stream(0, "operator"))
-    return Emulator(fit_normalizer(train), codec, built, train.fields, 32)
+    return Emulator(fit_normalizer(train), codec, built, train.fields)
 
 
 def test_an_operator_sees_normalized_trajectories_spread_over_the_split(monkeypatch):

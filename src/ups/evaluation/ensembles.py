@@ -78,7 +78,7 @@ def save_ensembles(
     truth = test.values[:, protocol.num_context :]
     reached = horizons(truth.shape[1])
     arrays = {
-        "x": centres(test),
+        **centres(test),
         "time": scored_time(test, protocol),
         "trajectory": np.array(trajectory),
         "horizon": np.array(reached),

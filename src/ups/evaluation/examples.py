@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,20 +31,24 @@ def choose(errors: Float[np.ndarray, "trajectory"]) -> Int[np.ndarray, "3"]:
 class Excerpt(NamedTuple):
     """What the report draws of one forecast: a few trajectories, and spectra over the whole test set."""
 
-    forecast: Float[np.ndarray, "example time field cell"]
+    forecast: Float[np.ndarray, "example time field *grid"]
     spectrum: Float[np.ndarray, "instant field wavenumber"]
 
 
 def excerpt(
-    prediction: Float[Tensor, "member batch time field cell"], index: Int[np.ndarray, "example"]
+    prediction: Float[Tensor, "member batch time field *grid"],
+    index: Int[np.ndarray, "example"],
+    walls: Sequence[bool],
 ) -> Excerpt:
     """Return the mean of the members on the trajectories `index`, and the mean spectrum at a few times.
 
-    Spectra are means over members and trajectories. Trajectories that are not finite at a time are left out; NaN if
-    none is left.
+    Spectra are means over members and trajectories; axes that end, as `walls` says, are mirrored. Trajectories that
+    are not finite at a time are left out; NaN if none is left.
     """
     frames = _instants(prediction.shape[2])
-    return Excerpt(prediction[:, index].mean(0).cpu().numpy(), _mean_spectrum(prediction[:, :, frames]))
+    return Excerpt(
+        prediction[:, index].mean(0).cpu().numpy(), _mean_spectrum(prediction[:, :, frames], walls)
+    )
 
 
 def save_examples(
@@ -59,18 +63,18 @@ def save_examples(
     `excerpts` are those of the forecasts under the protocol, by stepper, of the trajectories `index` (`choose`).
     The keys, with T scored frames, K wavenumbers and S = 4 times spread over them:
 
-    - `x` [cell]: centres of the cells; `time` [T]: physical time; `labels` [3]: "good", "median", "worst";
-      `index` [3]: the trajectories' places in the test split.
-    - `truth` and `forecast/<stepper>` [3, T, field, cell]: physical units; of an ensemble its mean.
+    - `x` [cell], and `y` and `z` where there are: centres of the cells along each axis; `time` [T]: physical time;
+      `labels` [3]: "good", "median", "worst"; `index` [3]: the trajectories' places in the test split.
+    - `truth` and `forecast/<stepper>` [3, T, field, *grid]: physical units; of an ensemble its mean.
     - `wavenumber` [K]: cycles per domain; `spectrum_time` [S]: physical time.
     - `spectrum/truth` and `spectrum/<stepper>` [S, field, K]: mean over all test trajectories of the energy in
       each wavenumber (`power_spectrum`); of an ensemble, the mean of its members' spectra.
     """
     truth = test.values[:, protocol.num_context :]
     time = scored_time(test, protocol)
-    shown = excerpt(truth[None], index)
+    shown = excerpt(truth[None], index, test.fields.grid.walls)
     arrays: dict[str, Any] = {
-        "x": centres(test),
+        **centres(test),
         "time": time,
         "labels": np.array(LABELS),
         "index": index,
@@ -84,9 +88,9 @@ def save_examples(
     save_arrays(path, arrays)
 
 
-def centres(test: Trajectory) -> Float[np.ndarray, "cell"]:
-    """Return the places of the cells along the first axis."""
-    return test.fields.grid.axes[0].centres().numpy()
+def centres(test: Trajectory) -> dict[str, Float[np.ndarray, "cell"]]:
+    """Return the places of the cells along each axis: `x`, `y`, `z` in their order, whatever the data call them."""
+    return {key: axis.centres().numpy() for key, axis in zip("xyz", test.fields.grid.axes, strict=False)}
 
 
 def scored_time(test: Trajectory, protocol: Protocol) -> Float[np.ndarray, "time"]:
@@ -105,9 +109,9 @@ def _instants(num_frames: int, num: int = 4) -> Int[np.ndarray, "instant"]:
 
 
 def _mean_spectrum(
-    values: Float[Tensor, "member batch time field cell"],
+    values: Float[Tensor, "member batch time field *grid"], walls: Sequence[bool]
 ) -> Float[np.ndarray, "time field wavenumber"]:
-    spectrum = torch.stack([power_spectrum(member) for member in values])
+    spectrum = torch.stack([power_spectrum(member, walls) for member in values])
     finite = spectrum.isfinite().all(-1, keepdim=True).all(0, keepdim=True)
     spectrum = spectrum.masked_fill(~finite, float("nan"))
     return spectrum.flatten(0, 1).nanmean(0).cpu().numpy()

@@ -163,7 +163,7 @@ class _Shown:
         self.errors[name] = scored.errors
         if not len(self.index):
             self.index = choose(scored.errors)
-        self.excerpts[name] = excerpt(prediction, self.index)
+        self.excerpts[name] = excerpt(prediction, self.index, self.test.fields.grid.walls)
         if len(prediction) > 1:
             truth = self.test.values[:, self.protocol.num_context :]
             ties = stream(self.seed, f"evaluate/ranks/{name}", device=truth.device)

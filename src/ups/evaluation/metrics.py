@@ -87,17 +87,17 @@ def frmse_low(prediction: Forecast, truth: Truth, fields: Fields) -> PerFrame:
     The bands are PDEBench's. Its numbers are not comparable: it averages |FFT e| / N over the band's wavenumbers
     after an RMS over the batch, so that its high band shrinks as the grid is refined.
     """
-    return _band_rmse(prediction, truth, 0, 4)
+    return _band_rmse(prediction, truth, fields, 0, 4)
 
 
 def frmse_mid(prediction: Forecast, truth: Truth, fields: Fields) -> PerFrame:
     """RMS error carried by wavenumbers 4 to 11; see `frmse_low`."""
-    return _band_rmse(prediction, truth, 4, 12)
+    return _band_rmse(prediction, truth, fields, 4, 12)
 
 
 def frmse_high(prediction: Forecast, truth: Truth, fields: Fields) -> PerFrame:
     """RMS error carried by wavenumbers of 12 and more; see `frmse_low`."""
-    return _band_rmse(prediction, truth, 12, None)
+    return _band_rmse(prediction, truth, fields, 12, None)
 
 
 def spectral_error(prediction: Forecast, truth: Truth, fields: Fields) -> PerFrame:
@@ -108,8 +108,9 @@ def spectral_error(prediction: Forecast, truth: Truth, fields: Fields) -> PerFra
     smoother than any of them). 1e-12 of the truth's mean square is added to both, above the noise of float32.
     """
     floor = SPECTRAL_FLOOR * _flat(truth).square().mean(-1, keepdim=True) + torch.finfo(torch.float32).tiny
-    forecast = torch.stack([octaves(power_spectrum(member)) for member in prediction]).mean(0)
-    return _rms(((forecast + floor) / (octaves(power_spectrum(truth)) + floor)).log10())
+    walls = fields.grid.walls
+    forecast = torch.stack([octaves(power_spectrum(member, walls)) for member in prediction]).mean(0)
+    return _rms(((forecast + floor) / (octaves(power_spectrum(truth, walls)) + floor)).log10())
 
 
 def energy_gap(prediction: Forecast, truth: Truth, fields: Fields) -> PerFrame:
@@ -200,6 +201,6 @@ def _ratio(part: Float[Tensor, "*shape"], whole: Float[Tensor, "*shape"]) -> Flo
     return torch.where(part == 0, 0.0, part / whole)
 
 
-def _band_rmse(prediction: Forecast, truth: Truth, low: int, high: int | None) -> PerFrame:
+def _band_rmse(prediction: Forecast, truth: Truth, fields: Fields, low: int, high: int | None) -> PerFrame:
     error = prediction.double().mean(0) - truth.double()
-    return power_spectrum(error)[..., low:high].sum(-1).sqrt()
+    return power_spectrum(error, fields.grid.walls)[..., low:high].sum(-1).sqrt()

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 
 def power_spectrum(
-    values: Float[Tensor, "batch time field *space"],
+    values: Float[Tensor, "batch time field *space"], walls: Sequence[bool] = ()
 ) -> Float[Tensor, "batch time field wavenumber"]:
     """Return the mean square of each field split over wavenumbers 0, 1, 2, ... (cycles per domain), in float64.
 
     P(k) = sum over modes n with round(|n|) = k of |FFT(u)_n|^2 / N^2, so that sum_k P(k) = mean_x u^2. In one
     dimension k = 1 .. N/2 - 1 collects the modes k and -k. In more dimensions n counts cycles along each axis,
     whatever the extents, and the corners beyond N/2 have shells of their own.
+
+    An axis that `walls` says ends is taken with its mirror image, on which the field goes on without a jump: its
+    modes are half cycles, and half a cycle counts to the next whole one.
     """
-    space = values.shape[3:]
-    transform = torch.fft.fftn(values.double(), dim=tuple(range(3, values.ndim)), norm="forward")
-    return _gather(transform.abs().square().flatten(3), _shells(space).to(values.device))
+    values = values.double()
+    walls = walls or (False,) * (values.ndim - 3)
+    for place, is_walled in enumerate(walls, start=3):
+        values = torch.cat([values, values.flip(place)], place) if is_walled else values
+    transform = torch.fft.fftn(values, dim=tuple(range(3, values.ndim)), norm="forward")
+    return _gather(transform.abs().square().flatten(3), _shells(values.shape[3:], walls).to(values.device))
 
 
 def octaves(
@@ -32,9 +40,12 @@ def octaves(
     return _gather(spectrum[..., 1:-1], wavenumber.double().log2().floor().long())
 
 
-def _shells(space: tuple[int, ...]) -> Int[Tensor, "mode"]:
-    axes = [torch.fft.fftfreq(num_cells, 1.0 / num_cells, dtype=torch.float64) for num_cells in space]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij")).norm(dim=0).round().long().flatten()
+def _shells(space: Sequence[int], walls: Sequence[bool]) -> Int[Tensor, "mode"]:
+    axes = [
+        torch.fft.fftfreq(num_cells, (2.0 if is_walled else 1.0) / num_cells, dtype=torch.float64)
+        for num_cells, is_walled in zip(space, walls, strict=True)
+    ]
+    return (torch.stack(torch.meshgrid(*axes, indexing="ij")).norm(dim=0) + 0.5).floor().long().flatten()
 
 
 def _gather(

@@ -12,13 +12,13 @@ from pydantic import Field, PositiveInt
 from torch import Generator, Tensor, nn
 
 from ups.config import Settings
-from ups.models.grid import Grid
 from ups.models.initialization import initialize
+from ups.models.points import Points
 from ups.models.refined import Refined
 from ups.models.sizes import AttentionSize
 from ups.nets.conv import ConvDecoder, ConvEncoder
 from ups.nets.perceiver import PerceiverDecoder, PerceiverEncoder
-from ups.types import Fields, UserError
+from ups.types import Fields, Grid, UserError, require_periodic_line
 
 
 @runtime_checkable
@@ -31,15 +31,20 @@ class Codec(Protocol):
     """Frames of a context, at most, that make the state: it is advanced from the first; 1 reads the last alone."""
 
     @property
+    def grid(self) -> Grid | None:
+        """Where the tokens live, one in each cell, the last axis fastest; None where they have no place."""
+        ...
+
+    @property
     def settings(self) -> AutoencoderSettings:
         """What the codec was built from."""
         ...
 
-    def encode(self, frames: Float[Tensor, "batch field cell"]) -> Float[Tensor, "batch token dim"]:
+    def encode(self, frames: Float[Tensor, "batch field *grid"]) -> Float[Tensor, "batch token dim"]:
         """Return the tokens of normalized frames."""
         ...
 
-    def decode(self, tokens: Float[Tensor, "batch token dim"]) -> Float[Tensor, "batch field cell"]:
+    def decode(self, tokens: Float[Tensor, "batch token dim"]) -> Float[Tensor, "batch field *grid"]:
         """Return the normalized frames of tokens."""
         ...
 
@@ -55,27 +60,39 @@ class PatchCodec(nn.Module):
 
     spin_up = 1
 
-    def __init__(self, settings: IdentityPatches, fields: Fields, num_cells: int) -> None:
+    def __init__(self, settings: IdentityPatches, fields: Fields) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings, self.cells = settings, fields.grid
+        self.grid = fields.grid.resized(*(cells // settings.patch_size for cells in fields.grid.shape))
         self.num_fields = len(fields.names)
-        self.num_tokens = num_cells // settings.patch_size
-        self.dim = settings.patch_size * self.num_fields
-        self.grid = Grid(fields, num_cells)
+        self.num_tokens = math.prod(self.grid.shape)
+        self.dim = settings.patch_size ** len(fields.grid) * self.num_fields
+        tokens, places = ([f"{word}{axis}" for axis in range(len(fields.grid))] for word in ("token", "cell"))
+        joined = " ".join(f"({token} {place})" for token, place in zip(tokens, places, strict=True))
+        self._frame = f"b field {joined}"
+        self._tokens = f"b ({' '.join(tokens)}) (field {' '.join(places)})"
+        self._sizes = dict(zip(tokens, self.grid.shape, strict=True)) | dict.fromkeys(
+            places, settings.patch_size
+        )
 
-    def encode(self, frames: Float[Tensor, "batch field cell"]) -> Float[Tensor, "batch token dim"]:
-        """Return the patches, left to right."""
-        return rearrange(frames, "b field (token cell) -> b token (field cell)", token=self.num_tokens)
+    def encode(self, frames: Float[Tensor, "batch field *grid"]) -> Float[Tensor, "batch token dim"]:
+        """Return the patches, the last axis fastest."""
+        return rearrange(frames, f"{self._frame} -> {self._tokens}", **self._sizes)
 
-    def decode(self, tokens: Float[Tensor, "batch token dim"]) -> Float[Tensor, "batch field cell"]:
+    def decode(self, tokens: Float[Tensor, "batch token dim"]) -> Float[Tensor, "batch field *grid"]:
         """Return the frames that have these patches."""
-        return rearrange(tokens, "b token (field cell) -> b field (token cell)", field=self.num_fields)
+        return rearrange(tokens, f"{self._tokens} -> {self._frame}", **self._sizes)
 
     def decode_at(
         self, tokens: Float[Tensor, "batch token dim"], points: Float[Tensor, "batch point"]
     ) -> Float[Tensor, "batch field point"]:
-        """Return the fields at any points: the periodic cubic through the decoded frame."""
-        return self.grid.interpolate(self.decode(tokens), points)
+        """Return the fields at any points: the periodic cubic through the decoded frame.
+
+        Raises:
+            UserError: the cells do not lie on a periodic line.
+        """
+        require_periodic_line(self.cells, "values between the cells")
+        return Points(self.cells).to(points.device).interpolate(self.decode(tokens), points)
 
 
 class ConvCodec(nn.Module):
@@ -87,12 +104,12 @@ class ConvCodec(nn.Module):
 
     spin_up = 1
 
-    def __init__(self, settings: Convolutional, fields: Fields, num_cells: int) -> None:
+    def __init__(self, settings: Convolutional, fields: Fields) -> None:
         super().__init__()
         self.settings = settings
         num_fields, patch = len(fields.names), 2**settings.num_levels
-        self.patches = PatchCodec(IdentityPatches(patch_size=patch), fields, num_cells)
-        self.num_tokens, self.dim = self.patches.num_tokens, settings.dim
+        self.patches = PatchCodec(IdentityPatches(patch_size=patch), fields)
+        self.grid, self.num_tokens, self.dim = self.patches.grid, self.patches.num_tokens, settings.dim
         basis = smooth_basis(num_fields, patch, settings.dim)
         self.analysis = nn.Linear(num_fields * patch, settings.dim, bias=False)
         self.synthesis = nn.Linear(settings.dim, num_fields * patch, bias=False)
@@ -114,19 +131,19 @@ class ConvCodec(nn.Module):
         self, tokens: Float[Tensor, "batch token dim"], points: Float[Tensor, "batch point"]
     ) -> Float[Tensor, "batch field point"]:
         """Return the fields at any points: the periodic cubic through the decoded frame."""
-        return self.patches.grid.interpolate(self.decode(tokens), points)
+        return Points(self.patches.cells).to(points.device).interpolate(self.decode(tokens), points)
 
 
 class PerceiverCodec(nn.Module):
     """A few tokens for the whole line, decoded at any point by attention."""
 
-    spin_up = 1
+    spin_up, grid = 1, None
 
-    def __init__(self, settings: Perceiver, fields: Fields, num_cells: int) -> None:
+    def __init__(self, settings: Perceiver, fields: Fields) -> None:
         super().__init__()
         self.settings = settings
         self.num_tokens, self.dim = settings.num_tokens, settings.dim
-        self.grid = Grid(fields, num_cells)
+        self.points = Points(fields.grid)
         sizes = (settings.hidden_dim, settings.num_heads, settings.depth, settings.num_frequencies)
         num_fields = len(fields.names)
         self.encoder = PerceiverEncoder(num_fields, settings.num_tokens, settings.dim, *sizes)
@@ -134,17 +151,17 @@ class PerceiverCodec(nn.Module):
 
     def encode(self, frames: Float[Tensor, "batch field cell"]) -> Float[Tensor, "batch token dim"]:
         """Return the tokens of frames."""
-        return self.encoder(frames, self.grid.centres)
+        return self.encoder(frames, self.points.centres)
 
     def decode(self, tokens: Float[Tensor, "batch token dim"]) -> Float[Tensor, "batch field cell"]:
         """Return the fields at the cell centres."""
-        return self.decoder(tokens, self.grid.centres.expand(tokens.shape[0], -1))
+        return self.decoder(tokens, self.points.centres.expand(tokens.shape[0], -1))
 
     def decode_at(
         self, tokens: Float[Tensor, "batch token dim"], points: Float[Tensor, "batch point"]
     ) -> Float[Tensor, "batch field point"]:
         """Return the fields at any points; the line is periodic by its features."""
-        return self.decoder(tokens, self.grid.phase(points))
+        return self.decoder(tokens, self.points.phase(points))
 
 
 def smooth_basis(num_fields: int, patch_size: int, dim: int) -> Float[Tensor, "dim number"]:
@@ -168,16 +185,16 @@ class IdentityPatches(Settings):
 
     kind: Literal["identity"] = "identity"
     patch_size: PositiveInt = 1
-    """Cells in a token; divides the number of cells."""
+    """Cells in a token, along each axis; divides their number."""
 
-    def build(self, fields: Fields, num_cells: int, generator: Generator) -> PatchCodec:
+    def build(self, fields: Fields, generator: Generator) -> PatchCodec:
         """Return the codec.
 
         Raises:
-            UserError: the patches do not tile the line.
+            UserError: the patches do not tile the grid.
         """
-        _require_multiple(num_cells, self.patch_size, "codec.patch_size")
-        return PatchCodec(self, fields, num_cells)
+        _require_multiple(fields.grid, self.patch_size, "codec.patch_size")
+        return PatchCodec(self, fields)
 
 
 class Convolutional(Settings):
@@ -191,14 +208,15 @@ class Convolutional(Settings):
     width: PositiveInt = 32
     """Channels of the convolutions."""
 
-    def build(self, fields: Fields, num_cells: int, generator: Generator) -> ConvCodec:
+    def build(self, fields: Fields, generator: Generator) -> ConvCodec:
         """Return the codec.
 
         Raises:
-            UserError: the line cannot be halved that often.
+            UserError: the data do not live on a periodic line, or it cannot be halved that often.
         """
-        _require_multiple(num_cells, 2**self.num_levels, "2^codec.num_levels")
-        return initialize(lambda: ConvCodec(self, fields, num_cells), generator)
+        require_periodic_line(fields.grid, "codec.kind=convolutional")
+        _require_multiple(fields.grid, 2**self.num_levels, "2^codec.num_levels")
+        return initialize(lambda: ConvCodec(self, fields), generator)
 
 
 class Perceiver(AttentionSize):
@@ -218,9 +236,14 @@ class Perceiver(AttentionSize):
     num_frequencies: PositiveInt = 32
     """Harmonics of the domain by which a position is known; the decoder can be about that sharp."""
 
-    def build(self, fields: Fields, num_cells: int, generator: Generator) -> PerceiverCodec:
-        """Return the codec."""
-        return initialize(lambda: PerceiverCodec(self, fields, num_cells), generator)
+    def build(self, fields: Fields, generator: Generator) -> PerceiverCodec:
+        """Return the codec.
+
+        Raises:
+            UserError: the data do not live on a periodic line.
+        """
+        require_periodic_line(fields.grid, "codec.kind=perceiver")
+        return initialize(lambda: PerceiverCodec(self, fields), generator)
 
 
 AutoencoderSettings = Annotated[
@@ -228,6 +251,6 @@ AutoencoderSettings = Annotated[
 ]
 
 
-def _require_multiple(num_cells: int, divisor: int, name: str) -> None:
-    if num_cells % divisor:
-        raise UserError(f"setting '{name}': {divisor} does not divide the {num_cells} cells of the data")
+def _require_multiple(grid: Grid, divisor: int, name: str) -> None:
+    if any(cells % divisor for cells in grid.shape):
+        raise UserError(f"setting '{name}': {divisor} does not divide the {grid} cells of the data")

@@ -30,6 +30,7 @@ from ups.models.noise import (
 from ups.models.normalizer import Normalizer
 from ups.models.residual import ResidualSpectrum, SpectralGain
 from ups.models.residual_nets import NetworkSettings, ResidualNet, SpectralLocal
+from ups.types import require_periodic_line
 
 Tokens = Float[Tensor, "batch token dim"]
 Given = tuple[Float[Tensor, "batch token channel"], Float[Tensor, "batch param"]]
@@ -118,7 +119,7 @@ class Corrected(nn.Module):
         super().__init__()
         self.emulator, self.correction = emulator, correction
         self.gain = SpectralGain(emulator.codec.num_tokens, emulator.codec.dim)
-        self.fields, self.num_cells = emulator.fields, emulator.num_cells
+        self.fields = emulator.fields
         self.num_context = emulator.num_context
 
     @property
@@ -214,8 +215,9 @@ class CorrectorSettings(Settings):
         """Return the untrained corrector on top of an emulator.
 
         Raises:
-            UserError: the network does not fit the tokens.
+            UserError: the tokens do not lie along a periodic line, or the network does not fit them.
         """
+        require_periodic_line(emulator.fields.grid, "corrector")
         codec, num_params = emulator.codec, len(emulator.fields.params)
         corrector = initialize(
             lambda: Corrector(self, codec.num_tokens, codec.dim, num_params, spectrum), generator

@@ -24,8 +24,6 @@ class EmulatorManifest(Manifest):
     kind: Literal["emulator"] = "emulator"
     fields: Fields
     """The data it was trained on."""
-    num_cells: int
-    """Cells of the line."""
     param_ranges: tuple[tuple[float, float], ...]
     """Lowest and highest value of each parameter in training."""
     codec: AutoencoderSettings
@@ -35,12 +33,12 @@ class EmulatorManifest(Manifest):
 
     def build(self) -> Emulator:
         """Return the emulator, its numbers still to be restored."""
-        fields, num_cells = self.fields, self.num_cells
+        fields = self.fields
         generator = torch.Generator()  # its numbers are replaced by the saved ones
-        codec = self.codec.build(fields, num_cells, generator)
+        codec = self.codec.build(fields, generator)
         operator = self.operator.build(codec, fields, generator)
         normalizer = Normalizer(len(fields.names), len(fields.params))
-        return Emulator(normalizer, codec, operator, fields, num_cells)
+        return Emulator(normalizer, codec, operator, fields)
 
 
 class Emulator(nn.Module):
@@ -48,15 +46,13 @@ class Emulator(nn.Module):
 
     num_context = 1
 
-    def __init__(
-        self, normalizer: Normalizer, codec: Codec, operator: Operator, fields: Fields, num_cells: int
-    ) -> None:
+    def __init__(self, normalizer: Normalizer, codec: Codec, operator: Operator, fields: Fields) -> None:
         super().__init__()
         self.normalizer, self.codec, self.operator = normalizer, codec, operator
-        self.fields, self.num_cells = fields, num_cells
+        self.fields = fields
 
     def encode(
-        self, context: Float[Tensor, "batch time field cell"], params: Float[Tensor, "batch param"]
+        self, context: Float[Tensor, "batch time field *grid"], params: Float[Tensor, "batch param"]
     ) -> State:
         """Return the tokens at the last frame, and the normalized parameters.
 
@@ -74,7 +70,7 @@ class Emulator(nn.Module):
         tokens, params = state
         return self.operator(tokens, torch.ones_like(tokens[:, 0, 0]), params), params
 
-    def decode(self, state: State) -> Float[Tensor, "batch field cell"]:
+    def decode(self, state: State) -> Float[Tensor, "batch field *grid"]:
         """Return the state's frame in physical units."""
         return self.normalizer.denormalize(self.codec.decode(state[0]))
 
@@ -85,8 +81,8 @@ class Emulator(nn.Module):
         return self.normalizer.denormalize(self.codec.decode_at(state[0], points))
 
     def reconstruct(
-        self, values: Float[Tensor, "batch time field cell"]
-    ) -> Float[Tensor, "batch time field cell"]:
+        self, values: Float[Tensor, "batch time field *grid"]
+    ) -> Float[Tensor, "batch time field *grid"]:
         """Return every frame encoded and decoded: the best that any operator on this codec can do."""
         frames = self.codec.decode(self.codec.encode(self.normalizer.normalize(values.flatten(0, 1))))
         return self.normalizer.denormalize(frames).unflatten(0, values.shape[:2])
@@ -95,7 +91,6 @@ class Emulator(nn.Module):
         """Return everything but the numbers that is needed to build this emulator again."""
         return EmulatorManifest(
             fields=self.fields,
-            num_cells=self.num_cells,
             param_ranges=tuple(self.normalizer.param_ranges()),
             codec=self.codec.settings,
             operator=self.operator.settings,

@@ -6,7 +6,7 @@ import math
 from typing import Protocol, runtime_checkable
 
 from ups.models.normalizer import Normalizer
-from ups.types import Fields, Trajectory
+from ups.types import Fields, Grid, Trajectory, describe_boundaries
 
 
 @runtime_checkable
@@ -14,7 +14,6 @@ class Trained(Protocol):
     """A model that knows the data it was trained on."""
 
     fields: Fields
-    num_cells: int
 
     @property
     def normalizer(self) -> Normalizer:
@@ -28,15 +27,12 @@ def misfits(model: Trained, given: Trajectory) -> list[str]:
     Compared are fields, grid, length of the domain, time step, and the range of each parameter.
     """
     trained, fields = model.fields, given.fields
-    num_cells = given.values.shape[-1]
     reasons = []
     if fields.names != trained.names:
         reasons.append(f"the fields are {', '.join(fields.names)}, trained on {', '.join(trained.names)}")
-    if num_cells != model.num_cells:
-        hint = _hint("stride_space", num_cells / model.num_cells)
-        reasons.append(f"the grid has {num_cells} cells, trained on {model.num_cells}{hint}")
-    if not math.isclose(fields.grid.extent[0], trained.grid.extent[0], rel_tol=1e-3):
-        reasons.append(f"the domain is {fields.grid.extent[0]:g} long, trained on {trained.grid.extent[0]:g}")
+    if len(fields.grid) != len(trained.grid):
+        return [*reasons, f"the grid has {len(fields.grid)} axes, trained on {len(trained.grid)}"]
+    reasons += _misfits_of_grids(fields.grid, trained.grid)
     if not math.isclose(fields.dt, trained.dt, rel_tol=1e-3):
         hint = _hint("stride_time", trained.dt / fields.dt)
         reasons.append(f"dt is {fields.dt:g}, trained on {trained.dt:g}{hint}")
@@ -48,6 +44,22 @@ def misfits(model: Trained, given: Trajectory) -> list[str]:
         least, most = values.min().item(), values.max().item()
         if least < low - 1e-4 * abs(low) or most > high + 1e-4 * abs(high):
             reasons.append(f"{name} is {_span(least, most)}, trained on {_span(low, high)}")
+    return reasons
+
+
+def _misfits_of_grids(grid: Grid, trained: Grid) -> list[str]:
+    reasons = []
+    if grid.shape != trained.shape:
+        ratios = {new / old for new, old in zip(grid.shape, trained.shape, strict=True)}
+        hint = _hint("stride_space", ratios.pop()) if len(ratios) == 1 else ""
+        reasons.append(f"the grid has {grid} cells, trained on {trained}{hint}")
+    if not all(math.isclose(*pair, rel_tol=1e-3) for pair in zip(grid.extent, trained.extent, strict=True)):
+        long = [" x ".join(f"{length:g}" for length in each.extent) for each in (grid, trained)]
+        reasons.append(f"the domain is {long[0]} long, trained on {long[1]}")
+    if [(axis.low, axis.high) for axis in grid.axes] != [(axis.low, axis.high) for axis in trained.axes]:
+        reasons.append(
+            f"the boundaries are {describe_boundaries(grid)}, trained on {describe_boundaries(trained)}"
+        )
     return reasons
 
 

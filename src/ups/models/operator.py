@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
@@ -14,12 +14,12 @@ from ups.models.autoencoder import Codec, IdentityPatches
 from ups.models.flux_law import FluxLaw
 from ups.models.initialization import initialize
 from ups.models.mean_operator import Mean
-from ups.models.residual import mode_powers
 from ups.models.sizes import AttentionSize, SpectralLocalSize
 from ups.nets.blocks import MLP, ConditionEmbedding, zero_init
 from ups.nets.fourier import SpectralLocalNet
 from ups.nets.transformer import SwiGLU, TransformerStack, TransformerUNet
-from ups.types import Fields, Trajectory, UserError, describe_boundaries
+from ups.solvers.modes import Modes, require_modes
+from ups.types import Fields, Grid, Trajectory, UserError, describe_boundaries
 
 COND_DIM = 16
 """Length of the vector that tells the blocks dt and the parameters."""
@@ -62,40 +62,52 @@ class Informed(Protocol):
 
 
 class SpectralOperator(nn.Module):
-    """Spectral and local convolutions along the tokens give the change of those waves that the data have.
+    """Spectral and local convolutions on the grid of the tokens give the change of those waves that the data have.
 
-    A conserved field changes by the difference of the fluxes through the faces of a cell, on a periodic line,
-    u_i' = u_i - dt (f_{i+1/2} - f_{i-1/2}): the sum over cells changes by round-off alone. Anything else changes by
-    the network's output itself.
+    A conserved field changes by the differences of the fluxes through the faces of a cell,
+    u' = u - dt sum_axes (f_{i+1/2} - f_{i-1/2}), with one flux an axis and none through a wall: the sum over cells
+    changes by round-off alone. Anything else changes by the network's output itself.
 
     Waves that the training data do not have stay as they are: nothing teaches a network how to answer to them, and
     in a rollout whatever it answers grows without bound.
     """
 
-    conserved: Tensor
     band: Tensor
 
     def __init__(
-        self, settings: SpectralFlux | SpectralRate, codec: Codec, num_params: int, conserved: list[bool]
+        self,
+        settings: SpectralFlux | SpectralRate,
+        grid: Grid,
+        dim: int,
+        num_params: int,
+        conserved: list[bool],
     ) -> None:
         super().__init__()
-        self.settings = settings
-        self.register_buffer("conserved", torch.tensor(conserved)[:, None], persistent=False)
-        self.register_buffer("band", torch.ones(codec.dim, codec.num_tokens // 2 + 1))
+        self.settings, self.conserved = settings, conserved
+        self.modes = Modes(grid)
+        self.walls = grid.walls
+        self.register_buffer("band", torch.ones(dim, *self.modes.mode_shape))
         self.condition = ConditionEmbedding(1 + num_params, COND_DIM)
-        self.net = SpectralLocalNet(codec.dim, codec.dim, *settings.sizes, COND_DIM)
-        if all(conserved):  # a constant flux changes nothing, so there is nothing to learn
+        fluxes = [len(grid) if is_conserved else 1 for is_conserved in conserved]
+        self.fluxes = fluxes
+        self.net = SpectralLocalNet(dim, sum(fluxes), *settings.sizes, COND_DIM, self.walls)
+        if (
+            all(conserved) and grid.is_periodic
+        ):  # a constant flux changes nothing, so there is nothing to learn
             self.net.head[-1].bias.requires_grad_(False)
 
     @torch.no_grad()
     def start_from(self, codec: Codec, train: Trajectory) -> None:
-        """Find the waves that the tokens of normalized trajectories have: up to the last with `LEAST_POWER`."""
+        """Find the waves that the tokens of normalized trajectories have, along each axis.
+
+        They reach up to the last whose power is `LEAST_POWER` of that of all but the mean.
+        """
         parts = train.values.flatten(0, 1).split(PART)
-        power = torch.stack([mode_powers(codec.encode(part)).sum(0) for part in parts]).sum(0)
-        tiny = torch.finfo(power.dtype).tiny
-        seen = power / power[1:].sum(0).clamp(min=tiny) >= LEAST_POWER
-        seen[0] = True
-        self.band.copy_(seen.flip(0).cummax(0).values.flip(0).mT)
+        powers = [
+            self.modes.forth(self._on_grid(codec.encode(part).double())).abs().square().sum(0)
+            for part in parts
+        ]
+        self.band.copy_(self.modes.band(torch.stack(powers).sum(0), LEAST_POWER))
 
     def forward(
         self,
@@ -105,11 +117,36 @@ class SpectralOperator(nn.Module):
     ) -> Float[Tensor, "batch token dim"]:
         """Return the tokens `dt` later, in units of the training step."""
         condition = self.condition(torch.cat([dt[:, None], params], dim=1))
-        rate = self.net(z.mT, condition)
-        rate = rate.to(torch.promote_types(rate.dtype, torch.float32))  # no fast transform takes fewer digits
-        rate = torch.where(self.conserved, rate.roll(1, dims=-1) - rate, rate)
-        rate = torch.fft.irfft(self.band * torch.fft.rfft(rate), n=rate.shape[-1])
-        return z + dt[:, None, None] * rate.mT
+        out = self.net(self._on_grid(z), condition)
+        out = out.to(torch.promote_types(out.dtype, torch.float32))  # no fast transform takes fewer digits
+        rate = self.modes.back(self.band * self.modes.forth(self._rate(out)))
+        return z + dt[:, None, None] * rate.flatten(2).mT
+
+    def _on_grid(self, z: Float[Tensor, "batch token dim"]) -> Float[Tensor, "batch dim *grid"]:
+        return z.mT.unflatten(2, self.modes.grid.shape)
+
+    def _rate(self, out: Float[Tensor, "batch out *grid"]) -> Float[Tensor, "batch dim *grid"]:
+        """Return the rates of change from the outputs of the network: minus the divergence where they are fluxes."""
+        each = zip(out.split(self.fluxes, dim=1), self.conserved, strict=True)
+        return torch.cat([divergence(part, self.walls) if is_flux else part for part, is_flux in each], dim=1)
+
+
+def divergence(
+    flux: Float[Tensor, "batch flux *grid"], walls: Sequence[bool]
+) -> Float[Tensor, "batch field *grid"]:
+    """Return minus the sum of the differences of the fluxes through the upper and lower faces of each cell.
+
+    Flux i of a cell is that through its upper face along axis i, in units of field times cell over step; a field has
+    as many as there are axes. Nothing passes a wall, whatever is given for its face.
+    """
+    change = []
+    for place, is_walled in zip(range(-len(walls), 0), walls, strict=True):
+        through = flux[:, len(walls) + place :: len(walls)]
+        if is_walled:
+            inner = through.narrow(place, 0, through.shape[place] - 1)
+            through = torch.cat([inner, torch.zeros_like(through.narrow(place, 0, 1))], place)
+        change.append(through.roll(1, dims=place) - through)
+    return sum(change[1:], change[0])
 
 
 class TokenOperator(nn.Module):
@@ -148,17 +185,19 @@ class SpectralFlux(SpectralLocalSize):
         """Return the operator.
 
         Raises:
-            UserError: the codec compresses, the line is not periodic, or has too few cells.
+            UserError: the codec compresses, an axis is neither periodic nor between walls, or has too few cells.
         """
         if codec.settings != IdentityPatches(patch_size=1):
             raise UserError(
                 f"operator.kind=spectral_flux works on the cells themselves, not on '{codec.settings.kind}' tokens: "
                 "set codec.kind=identity codec.patch_size=1, or choose operator.kind=spectral_rate"
             )
-        _require_periodic(fields, "operator.kind=spectral_flux")
-        self.require(codec.num_tokens, "operator.kind=spectral_flux", "take fewer modes")
+        _require_scalars(fields, "operator.kind=spectral_flux")
+        self.require(fields.grid.shape, "operator.kind=spectral_flux", "take fewer modes")
         conserved = [name in fields.conserved for name in fields.names]
-        return initialize(lambda: SpectralOperator(self, codec, len(fields.params), conserved), generator)
+        return initialize(
+            lambda: SpectralOperator(self, fields.grid, codec.dim, len(fields.params), conserved), generator
+        )
 
 
 class SpectralRate(SpectralLocalSize):
@@ -172,17 +211,19 @@ class SpectralRate(SpectralLocalSize):
         """Return the operator.
 
         Raises:
-            UserError: the tokens do not lie along a periodic line, or there are too few.
+            UserError: the tokens have no place, an axis is neither periodic nor between walls, or has too few.
         """
-        if codec.settings.kind == "perceiver":
+        grid = codec.grid
+        if grid is None:
             raise UserError(
-                "operator.kind=spectral_rate needs tokens that lie along the line, those of codec.kind=perceiver do "
+                "operator.kind=spectral_rate needs tokens that lie on a grid, those of codec.kind=perceiver do "
                 "not: set codec.kind=convolutional, or choose operator.kind=transformer"
             )
-        _require_periodic(fields, "operator.kind=spectral_rate")
-        self.require(codec.num_tokens, "operator.kind=spectral_rate", "take fewer modes")
+        _require_scalars(fields, "operator.kind=spectral_rate")
+        self.require(grid.shape, "operator.kind=spectral_rate", "take fewer modes")
         return initialize(
-            lambda: SpectralOperator(self, codec, len(fields.params), [False] * codec.dim), generator
+            lambda: SpectralOperator(self, grid, codec.dim, len(fields.params), [False] * codec.dim),
+            generator,
         )
 
 
@@ -215,7 +256,8 @@ class Transformer(TokenTransformer):
     """Blocks."""
 
     def build(self, codec: Codec, fields: Fields, generator: Generator) -> TokenOperator:
-        """Return the operator; the windows must tile the tokens."""
+        """Return the operator; the data live on a line, and the windows must tile the tokens."""
+        _require_line(fields, "operator.kind=transformer")
         self.require_windows(codec.num_tokens)
         return _over_tokens(self, TransformerStack, self.depth, codec, fields, generator)
 
@@ -233,6 +275,7 @@ class UTransformer(TokenTransformer):
         Raises:
             UserError: the tokens cannot be halved that often.
         """
+        _require_line(fields, "operator.kind=u_transformer")
         halvings = len(self.depths) - 1
         if codec.num_tokens % 2**halvings:
             raise UserError(
@@ -249,11 +292,22 @@ OperatorSettings = Annotated[
 ]
 
 
-def _require_periodic(fields: Fields, who: str) -> None:
-    if not fields.grid.is_periodic:
+def _require_scalars(fields: Fields, who: str) -> None:
+    """See that walls, if there are any, meet fields that continue evenly through them."""
+    require_modes(fields.grid, who)
+    vectors = [field.name for field in fields.each if field.vector]
+    if vectors and not fields.grid.is_periodic:
         raise UserError(
-            f"{who} needs a periodic domain, but the data live on {describe_boundaries(fields.grid)}; choose "
-            "operator.kind=u_transformer"
+            f"{who}: {', '.join(vectors)} are components of a vector, which turn their sign at walls "
+            f"({describe_boundaries(fields.grid)}); choose data on a periodic domain"
+        )
+
+
+def _require_line(fields: Fields, who: str) -> None:
+    if len(fields.grid) > 1:
+        raise UserError(
+            f"{who}: works on a line, the data live on {describe_boundaries(fields.grid)}; choose "
+            "operator.kind=spectral_flux"
         )
 
 

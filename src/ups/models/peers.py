@@ -16,9 +16,10 @@ from ups.models.initialization import initialize
 from ups.models.normalizer import Normalizer
 from ups.nets import conv, fourier, unet
 from ups.nets.blocks import zero_init
-from ups.types import Fields, UserError
+from ups.solvers.modes import require_modes
+from ups.types import Fields, UserError, describe_boundaries, require_periodic_line
 
-State = tuple[Float[Tensor, "batch recent field cell"], Float[Tensor, "batch param"]]
+State = tuple[Float[Tensor, "batch recent field *grid"], Float[Tensor, "batch param"]]
 """The last `num_context` frames and the parameters, in the units of the network."""
 
 
@@ -72,13 +73,12 @@ class StatePeer(nn.Module):
         network: nn.Module,
         normalizer: Normalizer,
         fields: Fields,
-        num_cells: int,
     ) -> None:
         super().__init__()
         self.settings, self.network, self.normalizer = settings, network, normalizer
-        self.fields, self.num_cells, self.num_context = fields, num_cells, settings.num_context
+        self.fields, self.num_context = fields, settings.num_context
         (axis,) = fields.grid.axes
-        grid = axis.origin + (torch.arange(num_cells) + 0.5) * (axis.extent / num_cells)
+        grid = axis.origin + (torch.arange(axis.cells) + 0.5) * axis.spacing
         self.register_buffer("grid", grid, persistent=False)
 
     def encode(
@@ -112,14 +112,13 @@ class ChangePeer(nn.Module):
         network: nn.Module,
         normalizer: Normalizer,
         fields: Fields,
-        num_cells: int,
     ) -> None:
         super().__init__()
         self.settings, self.network, self.normalizer = settings, network, normalizer
-        self.fields, self.num_cells, self.num_context = fields, num_cells, settings.num_context
+        self.fields, self.num_context = fields, settings.num_context
 
     def encode(
-        self, context: Float[Tensor, "batch time field cell"], params: Float[Tensor, "batch param"]
+        self, context: Float[Tensor, "batch time field *grid"], params: Float[Tensor, "batch param"]
     ) -> State:
         """Return the last frames and the parameters, normalized."""
         recent = context[:, -self.num_context :]
@@ -129,12 +128,12 @@ class ChangePeer(nn.Module):
     def advance(self, state: State, generator: Generator | None = None) -> State:
         """Return the frames one step later."""
         frames, params = state
-        channels = rearrange(frames, "batch time field cell -> batch (time field) cell")
-        constants = repeat(params, "batch param -> batch param cell", cell=frames.shape[-1])
+        channels, grid = frames.flatten(1, 2), frames.shape[3:]
+        constants = params.reshape(*params.shape, *(1,) * len(grid)).expand(-1, -1, *grid)
         change = self.network(torch.cat([channels, constants], dim=1))
         return _push(frames, frames[:, -1] + change), params
 
-    def decode(self, state: State) -> Float[Tensor, "batch field cell"]:
+    def decode(self, state: State) -> Float[Tensor, "batch field *grid"]:
         """Return the last frame in physical units."""
         return self.normalizer.denormalize(state[0][:, -1])
 
@@ -150,16 +149,22 @@ class PDEBenchFNO(Settings):
     num_context: Literal[10] = 10
     """Frames that the network sees."""
 
-    def build(
-        self, fields: Fields, normalizer: Normalizer, num_cells: int, generator: Generator
-    ) -> StatePeer:
-        """Return the peer; the normalizer only travels along, for the ranges of the parameters."""
+    def build(self, fields: Fields, normalizer: Normalizer, generator: Generator) -> StatePeer:
+        """Return the peer; the normalizer only travels along, for the ranges of the parameters.
+
+        Raises:
+            UserError: the data do not live on a line.
+        """
+        if len(fields.grid) > 1:
+            raise UserError(
+                f"peer {self.kind}: works on a line, the data live on {describe_boundaries(fields.grid)}; leave it out"
+            )
         num_fields = len(fields.names)
         in_channels = self.num_context * num_fields + 1
         network = initialize(
             lambda: fourier.FNO(in_channels, num_fields, width=20, modes=12, padding=2), generator
         )
-        return StatePeer(self, network, normalizer, fields, num_cells)
+        return StatePeer(self, network, normalizer, fields)
 
 
 class TunedFNO(Settings):
@@ -171,24 +176,26 @@ class TunedFNO(Settings):
     width: PositiveInt = 32
     """Channels."""
     modes: PositiveInt = 32
-    """Fourier modes; at most half the number of cells."""
+    """Fourier modes along each axis; at most half the number of its cells."""
 
-    def build(
-        self, fields: Fields, normalizer: Normalizer, num_cells: int, generator: Generator
-    ) -> ChangePeer:
+    def build(self, fields: Fields, normalizer: Normalizer, generator: Generator) -> ChangePeer:
         """Return the peer.
 
         Raises:
-            UserError: the line has too few cells for the modes.
+            UserError: an axis is neither periodic nor between walls, or has too few cells for the modes.
         """
-        if num_cells < 2 * self.modes:
+        require_modes(fields.grid, f"peer {self.kind}")
+        if min(fields.grid.shape) < 2 * self.modes:
             raise UserError(
-                f"peer {self.kind}: modes={self.modes} needs {2 * self.modes} cells; the data have {num_cells}"
+                f"peer {self.kind}: modes={self.modes} needs {2 * self.modes} cells; the data have {fields.grid}"
             )
         channels = _channels(self.num_context, fields)
-        network = initialize(lambda: fourier.FNO(*channels, width=self.width, modes=self.modes), generator)
+        network = initialize(
+            lambda: fourier.FNO(*channels, width=self.width, modes=self.modes, walls=fields.grid.walls),
+            generator,
+        )
         zero_init(network.head[-1])
-        return ChangePeer(self, network, normalizer, fields, num_cells)
+        return ChangePeer(self, network, normalizer, fields)
 
 
 class DilatedResNet(Settings):
@@ -202,15 +209,18 @@ class DilatedResNet(Settings):
     num_blocks: PositiveInt = 4
     """Residual blocks of seven convolutions each."""
 
-    def build(
-        self, fields: Fields, normalizer: Normalizer, num_cells: int, generator: Generator
-    ) -> ChangePeer:
-        """Return the peer."""
+    def build(self, fields: Fields, normalizer: Normalizer, generator: Generator) -> ChangePeer:
+        """Return the peer.
+
+        Raises:
+            UserError: the data do not live on a periodic line.
+        """
+        require_periodic_line(fields.grid, f"peer {self.kind}")
         channels = _channels(self.num_context, fields)
         network = initialize(
             lambda: conv.DilatedResNet(*channels, width=self.width, num_blocks=self.num_blocks), generator
         )
-        return ChangePeer(self, network, normalizer, fields, num_cells)
+        return ChangePeer(self, network, normalizer, fields)
 
 
 class UNet1d(Settings):
@@ -224,22 +234,21 @@ class UNet1d(Settings):
     multipliers: tuple[PositiveInt, ...] = Field(default=(1, 2, 4, 8), min_length=2)
     """Channels at each resolution in units of the width; each resolution is half the one before."""
 
-    def build(
-        self, fields: Fields, normalizer: Normalizer, num_cells: int, generator: Generator
-    ) -> ChangePeer:
+    def build(self, fields: Fields, normalizer: Normalizer, generator: Generator) -> ChangePeer:
         """Return the peer.
 
         Raises:
-            UserError: the line cannot be halved that often.
+            UserError: the data do not live on a periodic line, or it cannot be halved that often.
         """
+        require_periodic_line(fields.grid, f"peer {self.kind}")
         divisor = 2 ** (len(self.multipliers) - 1)
-        if num_cells % divisor:
+        if fields.grid.shape[0] % divisor:
             raise UserError(
-                f"peer {self.kind}: {divisor} does not divide the {num_cells} cells; use fewer multipliers"
+                f"peer {self.kind}: {divisor} does not divide the {fields.grid} cells; use fewer multipliers"
             )
         channels = _channels(self.num_context, fields)
         network = initialize(lambda: unet.UNet1d(*channels, self.width, self.multipliers), generator)
-        return ChangePeer(self, network, normalizer, fields, num_cells)
+        return ChangePeer(self, network, normalizer, fields)
 
 
 PeerSettings = Annotated[PDEBenchFNO | TunedFNO | DilatedResNet | UNet1d, Field(discriminator="kind")]
@@ -251,8 +260,6 @@ class PeerManifest(Manifest):
     kind: Literal["peer"] = "peer"
     fields: Fields
     """The data it was trained on."""
-    num_cells: int
-    """Cells of the line."""
     param_ranges: tuple[tuple[float, float], ...]
     """Lowest and highest value of each parameter in training."""
     peer: PeerSettings
@@ -262,7 +269,7 @@ class PeerManifest(Manifest):
         """Return the peer, its numbers still to be restored."""
         fields = self.fields
         normalizer = Normalizer(len(fields.names), len(fields.params))
-        return self.peer.build(fields, normalizer, self.num_cells, torch.Generator())
+        return self.peer.build(fields, normalizer, torch.Generator())
 
 
 def _channels(num_context: int, fields: Fields) -> tuple[int, int]:
@@ -270,15 +277,14 @@ def _channels(num_context: int, fields: Fields) -> tuple[int, int]:
 
 
 def _push(
-    frames: Float[Tensor, "batch time field cell"], frame: Float[Tensor, "batch field cell"]
-) -> Float[Tensor, "batch time field cell"]:
+    frames: Float[Tensor, "batch time field *grid"], frame: Float[Tensor, "batch field *grid"]
+) -> Float[Tensor, "batch time field *grid"]:
     return torch.cat([frames[:, 1:], frame[:, None]], dim=1)
 
 
 def _manifest(peer: StatePeer | ChangePeer) -> PeerManifest:
     return PeerManifest(
         fields=peer.fields,
-        num_cells=peer.num_cells,
         param_ranges=tuple(peer.normalizer.param_ranges()),
         peer=peer.settings,
     )

@@ -11,9 +11,9 @@ from pydantic import Field, PositiveInt
 from torch import Generator, Tensor, nn
 
 from ups.config import Settings
-from ups.models.grid import Grid
+from ups.models.points import Points
 from ups.solvers.resampling import averages_of, points_of, resample, values_at
-from ups.types import Fields, UserError, describe_boundaries
+from ups.types import Fields, require_periodic_line
 
 
 class RefinedCodec(nn.Module):
@@ -25,13 +25,14 @@ class RefinedCodec(nn.Module):
     advances through the others. Nothing is learned; both ways are fourth order where the field is smooth.
     """
 
-    def __init__(self, settings: Refined, fields: Fields, num_cells: int) -> None:
+    def __init__(self, settings: Refined, fields: Fields) -> None:
         super().__init__()
         self.settings = settings
         self.spin_up = settings.spin_up
-        self.num_tokens, self.dim = num_cells * settings.factor, len(fields.names)
-        self.num_cells = num_cells
-        self.grid = Grid(fields, self.num_tokens)
+        (self.num_cells,) = fields.grid.shape
+        self.num_tokens, self.dim = self.num_cells * settings.factor, len(fields.names)
+        self.grid = fields.grid.resized(self.num_tokens)
+        self.points = Points(self.grid)
 
     def encode(self, frames: Float[Tensor, "batch field cell"]) -> Float[Tensor, "batch token dim"]:
         """Return the averages over the finer cells; their mean is that of the samples."""
@@ -46,7 +47,7 @@ class RefinedCodec(nn.Module):
         self, tokens: Float[Tensor, "batch token dim"], points: Float[Tensor, "batch point"]
     ) -> Float[Tensor, "batch field point"]:
         """Return the fields at any points, as precisely as at the centres."""
-        positions = (self.grid.phase(points) % 1) * self.num_tokens
+        positions = (self.points.phase(points) % 1) * self.num_tokens
         positions = repeat(positions, "batch point -> (batch field) point", field=self.dim)
         return self._per_field(tokens, lambda averages: values_at(averages, positions))
 
@@ -65,15 +66,11 @@ class Refined(Settings):
     spin_up: PositiveInt = Field(default=10, le=100)
     """Frames of a context, at most, that the emulator reads: it encodes the first and advances to the last."""
 
-    def build(self, fields: Fields, num_cells: int, generator: Generator) -> RefinedCodec:
+    def build(self, fields: Fields, generator: Generator) -> RefinedCodec:
         """Return the codec.
 
         Raises:
-            UserError: the line is not periodic.
+            UserError: the data do not live on a periodic line.
         """
-        if not fields.grid.is_periodic:
-            raise UserError(
-                f"codec.kind=refined needs a periodic domain, but the data live on {describe_boundaries(fields.grid)}; "
-                "choose codec.kind=identity"
-            )
-        return RefinedCodec(self, fields, num_cells)
+        require_periodic_line(fields.grid, "codec.kind=refined")
+        return RefinedCodec(self, fields)

@@ -155,7 +155,7 @@ class SpectralLocal(SpectralLocalSize):
         Raises:
             UserError: there are too few tokens for the modes or the kernel.
         """
-        self.require(num_tokens, "network.kind=spectral_local", "take fewer modes or kind=transformer")
+        self.require((num_tokens,), "network.kind=spectral_local", "take fewer modes or kind=transformer")
         return CellNet(SpectralLocalNet(in_dim, out_dim, *self.sizes, COND_DIM))
 
 

@@ -16,9 +16,9 @@ class SpectralLocalSize(Settings):
     num_blocks: PositiveInt = 4
     """Residual blocks."""
     modes: PositiveInt = 32
-    """Fourier modes of the global path; at most half the number of cells."""
+    """Fourier modes of the global path along each axis; at most half the number of its cells."""
     kernel_size: PositiveInt = 7
-    """Cells that the local path sees; odd."""
+    """Cells that the local path sees along each axis; odd."""
 
     @field_validator("kernel_size")
     @classmethod
@@ -32,17 +32,17 @@ class SpectralLocalSize(Settings):
         """The arguments of the network: width, blocks, modes, kernel."""
         return self.width, self.num_blocks, self.modes, self.kernel_size
 
-    def require(self, num_cells: int, who: str, advice: str) -> None:
-        """See that the line is long enough.
+    def require(self, cells: tuple[int, ...], who: str, advice: str) -> None:
+        """See that every axis is long enough.
 
         Raises:
             UserError: it has too few cells for the modes or the kernel.
         """
         least = max(2 * self.modes, self.kernel_size)
-        if num_cells < least:
+        if min(cells) < least:
             raise UserError(
                 f"{who}: modes={self.modes}, kernel_size={self.kernel_size} need at least {least} cells, there are "
-                f"{num_cells}; {advice}"
+                f"{' x '.join(map(str, cells))}; {advice}"
             )
 
 

@@ -16,7 +16,7 @@ from ups.models.normalizer import Normalizer
 from ups.models.sizes import SpectralLocalSize
 from ups.nets.blocks import ConditionEmbedding
 from ups.nets.fourier import SpectralLocalNet
-from ups.types import Fields, UserError, describe_boundaries
+from ups.types import Fields, require_periodic_line
 
 State = tuple[Float[Tensor, "batch field cell"], Float[Tensor, "batch param"]]
 """The frame and the parameters, normalized."""
@@ -38,15 +38,14 @@ class StochasticPeer(nn.Module):
     conserved: Tensor
     smoothing: Tensor
 
-    def __init__(
-        self, settings: StochasticOperator, normalizer: Normalizer, fields: Fields, num_cells: int
-    ) -> None:
+    def __init__(self, settings: StochasticOperator, normalizer: Normalizer, fields: Fields) -> None:
         super().__init__()
         self.settings, self.normalizer = settings, normalizer
-        self.fields, self.num_cells = fields, num_cells
+        self.fields = fields
+        (self.num_cells,) = fields.grid.shape
         conserved = [[name in fields.conserved] for name in fields.names]
         self.register_buffer("conserved", torch.tensor(conserved), persistent=False)
-        smoothing = _smoothing(settings.noise_channels, settings.noise_widths, num_cells)
+        smoothing = _smoothing(settings.noise_channels, settings.noise_widths, self.num_cells)
         self.register_buffer("smoothing", smoothing, persistent=False)
         self.condition = ConditionEmbedding(len(fields.params) + settings.noise_dim, COND_DIM)
         self.network = SpectralLocalNet(
@@ -87,7 +86,6 @@ class StochasticPeer(nn.Module):
         """Return everything but the numbers that is needed to build this peer again."""
         return StochasticManifest(
             fields=self.fields,
-            num_cells=self.num_cells,
             param_ranges=tuple(self.normalizer.param_ranges()),
             peer=self.settings,
         )
@@ -110,21 +108,15 @@ class StochasticOperator(SpectralLocalSize):
     fairness: Annotated[float, Field(ge=0, le=1)] = 0.95
     """1 is the fair CRPS, 0 the one that favors small ensembles with too little spread."""
 
-    def build(
-        self, fields: Fields, normalizer: Normalizer, num_cells: int, generator: Generator
-    ) -> StochasticPeer:
+    def build(self, fields: Fields, normalizer: Normalizer, generator: Generator) -> StochasticPeer:
         """Return the peer; untrained, it is persistence.
 
         Raises:
-            UserError: the line is not periodic, or has too few cells.
+            UserError: the data do not live on a periodic line, or it has too few cells.
         """
-        if not fields.grid.is_periodic:
-            raise UserError(
-                f"peer {self.kind}: needs a periodic domain, but the data live on {describe_boundaries(fields.grid)}; "
-                "leave this peer out"
-            )
-        self.require(num_cells, f"peer {self.kind}", "take fewer modes")
-        return initialize(lambda: StochasticPeer(self, normalizer, fields, num_cells), generator)
+        require_periodic_line(fields.grid, f"peer {self.kind}")
+        self.require(fields.grid.shape, f"peer {self.kind}", "take fewer modes")
+        return initialize(lambda: StochasticPeer(self, normalizer, fields), generator)
 
 
 class StochasticManifest(Manifest):
@@ -133,8 +125,6 @@ class StochasticManifest(Manifest):
     kind: Literal["stochastic"] = "stochastic"
     fields: Fields
     """The data it was trained on."""
-    num_cells: int
-    """Cells of the line."""
     param_ranges: tuple[tuple[float, float], ...]
     """Lowest and highest value of each parameter in training."""
     peer: StochasticOperator
@@ -144,7 +134,7 @@ class StochasticManifest(Manifest):
         """Return the peer, its numbers still to be restored."""
         fields = self.fields
         normalizer = Normalizer(len(fields.names), len(fields.params))
-        return self.peer.build(fields, normalizer, self.num_cells, torch.Generator())
+        return self.peer.build(fields, normalizer, torch.Generator())
 
 
 def _normal(shape: tuple[int, ...], generator: Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""Convolutions on a periodic line: residual blocks, a dilated residual network, a strided encoder and its decoder."""
+"""Convolutions on a grid; on a periodic line, residual blocks, a dilated network, a strided encoder and its decoder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ups.nets.blocks import Conv1d, zero_init
+from ups.nets.extend import Extend
 
 
 def circular_conv(in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> Conv1d:
@@ -21,6 +22,17 @@ def circular_conv(in_channels: int, out_channels: int, kernel_size: int, dilatio
         dilation=dilation,
         padding_mode="circular",
     )
+
+
+def local_conv(in_channels: int, out_channels: int, kernel_size: int, walls: Sequence[bool]) -> nn.Module:
+    """Return a convolution that keeps the number of cells on a grid whose axes repeat or lie between walls.
+
+    `walls` says which: one entry an axis. `kernel_size` is odd.
+    """
+    if tuple(walls) == (False,):
+        return circular_conv(in_channels, out_channels, kernel_size)
+    convolution = (Conv1d, nn.Conv2d, nn.Conv3d)[len(walls) - 1]
+    return nn.Sequential(Extend(kernel_size // 2, walls), convolution(in_channels, out_channels, kernel_size))
 
 
 class ResidualBlock(nn.Module):

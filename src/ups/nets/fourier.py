@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ups.nets.blocks import Conv1d, ModulatedPointwise, PointwiseMLP, zero_init
-from ups.nets.conv import circular_conv
+from ups.nets.conv import local_conv
 
 
 class SpectralConv1d(nn.Module):
@@ -69,11 +70,89 @@ def _fourier_matrices(
     return forth.contiguous().to(device, dtype), back.contiguous().to(device, dtype)
 
 
+class CosineConv1d(nn.Module):
+    """Multiply the lowest cosines between two walls by a real matrix each, and drop the others.
+
+    y_hat[k] = W[k]^T x_hat[k] for k < modes, else 0, with x_hat the DCT-II: what a `SpectralConv1d` of real weights
+    does to the line and its mirror image, whose mode k this is. The weight has shape (mode, in, out).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, modes: int) -> None:
+        super().__init__()
+        self.modes = modes
+        self.weight = nn.Parameter(
+            torch.rand(modes, in_channels, out_channels) / (in_channels * out_channels)
+        )
+
+    def forward(self, x: Float[Tensor, "batch channel cell"]) -> Float[Tensor, "batch out cell"]:
+        """Return the convolution on the same cells."""
+        forth, back = _cosine_matrices(x.shape[-1], self.modes, x.dtype, x.device)
+        spectrum = F.conv1d(x.mT.contiguous(), forth)  # the product along the line, as in `SpectralConv1d`
+        product = torch.bmm(spectrum.transpose(0, 1), self.weight).transpose(0, 1)
+        return F.conv1d(product.contiguous(), back).mT
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is cached in inference mode could not be used in training
+def _cosine_matrices(
+    num_cells: int, modes: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Float[Tensor, "mode cell 1"], Float[Tensor, "cell mode 1"]]:
+    """Return the matrices from cells to cosines and back, as kernels of width 1."""
+    if modes > num_cells:
+        raise ValueError(f"{modes} cosines need at least as many cells, not {num_cells}")
+    mode, cell = torch.arange(modes), torch.arange(num_cells)
+    angle = (mode[:, None] * (2 * cell + 1) % (4 * num_cells)).double() * (math.pi / (2 * num_cells))
+    forth = angle.cos()
+    weight = torch.where(mode == 0, 1.0, 2.0).double() / num_cells
+    back = (forth * weight[:, None]).T
+    return forth[..., None].contiguous().to(device, dtype), back[..., None].contiguous().to(device, dtype)
+
+
+class AxisConvs(nn.Module):
+    """The sum of spectral convolutions along each axis of a plane or a box: the cost of lines in any dimension.
+
+    Source: Tran et al., Factorized Fourier Neural Operators, arXiv:2111.13802.
+    """
+
+    def __init__(self, along: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.along = nn.ModuleList(along)
+
+    def forward(self, x: Float[Tensor, "batch channel *grid"]) -> Float[Tensor, "batch out *grid"]:
+        """Return the sum on the same cells."""
+        mixed = []
+        for place, convolution in enumerate(self.along, start=1):
+            lines = x.movedim(1, -1).movedim(place, -1)  # batch, other axes, channel, cell
+            out = convolution(lines.flatten(0, -3)).unflatten(0, lines.shape[:-2])
+            mixed.append(out.movedim(-1, place).movedim(-1, 1))
+        return sum(mixed[1:], mixed[0])
+
+
+def spectral_conv(in_channels: int, out_channels: int, modes: int, walls: Sequence[bool]) -> nn.Module:
+    """Return a spectral convolution on a grid whose axes repeat or lie between walls; `walls` says which.
+
+    Between walls there are twice the modes, so that the shortest wave is as long as on a periodic axis.
+    """
+    along = [
+        CosineConv1d(in_channels, out_channels, 2 * modes)
+        if is_walled
+        else SpectralConv1d(in_channels, out_channels, modes)
+        for is_walled in walls
+    ]
+    return along[0] if len(along) == 1 else AxisConvs(along)
+
+
+def flatten_grid(x: Float[Tensor, "batch channel *grid"]) -> Float[Tensor, "batch channel cell"]:
+    """Return the cells of a grid in one row, for what is the same in every cell; a line stays as it is."""
+    return x if x.ndim == 3 else x.flatten(2)
+
+
 class FNO(nn.Module):
     """The Fourier neural operator as PDEBench builds it: lift, spectral + pointwise layers, pointwise head.
 
     x -> GELU(spectral(x) + pointwise(x)), without the GELU in the last layer. `padding` zero cells are appended
-    for the layers and cut off before the head; 0 on a periodic line.
+    for the layers and cut off before the head; 0 on a periodic line. `walls` says of each axis whether it lies
+    between walls; beyond a line the spectral layers are factorized, one convolution an axis.
     """
 
     def __init__(
@@ -84,52 +163,64 @@ class FNO(nn.Module):
         modes: int,
         num_layers: int = 4,
         padding: int = 0,
+        walls: Sequence[bool] = (False,),
     ) -> None:
         super().__init__()
         self.padding = padding
         self.lift = Conv1d(in_channels, width, 1)
-        self.spectral = nn.ModuleList(SpectralConv1d(width, width, modes) for _ in range(num_layers))
+        self.spectral = nn.ModuleList(spectral_conv(width, width, modes, walls) for _ in range(num_layers))
         self.pointwise = nn.ModuleList(Conv1d(width, width, 1) for _ in range(num_layers))
         self.head = PointwiseMLP(width, 128, out_channels)
 
-    def forward(self, x: Float[Tensor, "batch channel cell"]) -> Float[Tensor, "batch out cell"]:
+    def forward(self, x: Float[Tensor, "batch channel *grid"]) -> Float[Tensor, "batch out *grid"]:
         """Return the output on the same cells."""
-        num_cells = x.shape[-1]
-        x = F.pad(self.lift(x), [0, self.padding])
+        grid = x.shape[2:]
+        x = F.pad(self.lift(flatten_grid(x)), [0, self.padding])
+        padded = grid if len(grid) > 1 else x.shape[2:]
         for layer, (spectral, pointwise) in enumerate(zip(self.spectral, self.pointwise, strict=True)):
-            x = spectral(x) + pointwise(x)
+            x = flatten_grid(spectral(x.unflatten(2, padded))) + pointwise(x)
             if layer < len(self.spectral) - 1:
                 x = F.gelu(x)
-        return self.head(x[..., :num_cells])
+        return self.head(x[..., : math.prod(grid)]).unflatten(2, grid)
 
 
 class SpectralLocalBlock(nn.Module):
     """A global and a local path together: x -> x + MLP(GELU(spectral(x) + local(x)), condition).
 
-    The spectral path sees the whole line at the resolution of its modes, the circular convolution what is
-    sharper than that. The condition modulates the first layer of the pointwise MLP.
+    The spectral path sees the whole grid at the resolution of its modes, the local convolution what is sharper
+    than that. The condition modulates the first layer of the pointwise MLP.
     """
 
-    def __init__(self, width: int, modes: int, kernel_size: int, cond_dim: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        modes: int,
+        kernel_size: int,
+        cond_dim: int,
+        walls: Sequence[bool] = (False,),
+    ) -> None:
         super().__init__()
-        self.spectral = SpectralConv1d(width, width, modes)
-        nn.init.normal_(self.spectral.weight, std=0.5**0.5 / width)  # keeps the variance of its modes
-        self.local = circular_conv(width, width, kernel_size)
+        self.spectral = spectral_conv(width, width, modes, walls)
+        for weight in self.spectral.parameters():  # keeps the variance of its modes
+            parts = 2 if weight.ndim == 4 else 1  # real and imaginary
+            nn.init.normal_(weight, std=(1 / (parts * len(walls))) ** 0.5 / width)
+        self.local = local_conv(width, width, kernel_size, walls)
         self.expand = ModulatedPointwise(cond_dim, width, 2 * width)
         self.project = Conv1d(2 * width, width, 1)
 
     def forward(
-        self, x: Float[Tensor, "batch channel cell"], condition: Float[Tensor, "batch condition"]
-    ) -> Float[Tensor, "batch channel cell"]:
+        self, x: Float[Tensor, "batch channel *grid"], condition: Float[Tensor, "batch condition"]
+    ) -> Float[Tensor, "batch channel *grid"]:
         """Return the block's output on the same cells."""
-        mixed = F.gelu(self.spectral(x) + self.local(x))
-        return x + self.project(F.gelu(self.expand(mixed, condition)))
+        mixed = flatten_grid(F.gelu(self.spectral(x) + self.local(x)))
+        return x + self.project(F.gelu(self.expand(mixed, condition))).unflatten(2, x.shape[2:])
 
 
 class SpectralLocalNet(nn.Module):
-    """Lift by a circular convolution of width 5, spectral + local blocks, pointwise head.
+    """Lift by a convolution of width 5, spectral + local blocks, pointwise head.
 
-    Its output is zero at initialization. It commutes with shifts of the periodic line.
+    `walls` says of each axis of the grid whether it lies between two walls; the others repeat, and the network
+    commutes with shifts along them. Its output is zero at initialization.
     """
 
     def __init__(
@@ -141,20 +232,22 @@ class SpectralLocalNet(nn.Module):
         modes: int,
         kernel_size: int,
         cond_dim: int,
+        walls: Sequence[bool] = (False,),
     ) -> None:
         super().__init__()
-        self.lift = circular_conv(in_channels, width, 5)
+        self.lift = local_conv(in_channels, width, 5, walls)
         self.blocks = nn.ModuleList(
-            SpectralLocalBlock(width, modes, kernel_size, cond_dim) for _ in range(num_blocks)
+            SpectralLocalBlock(width, modes, kernel_size, cond_dim, walls) for _ in range(num_blocks)
         )
         self.head = PointwiseMLP(width, 64, out_channels)
         zero_init(self.head[-1])
 
     def forward(
-        self, x: Float[Tensor, "batch channel cell"], condition: Float[Tensor, "batch condition"]
-    ) -> Float[Tensor, "batch out cell"]:
+        self, x: Float[Tensor, "batch channel *grid"], condition: Float[Tensor, "batch condition"]
+    ) -> Float[Tensor, "batch out *grid"]:
         """Return the output on the same cells."""
+        grid = x.shape[2:]
         x = self.lift(x)
         for block in self.blocks:
             x = block(x, condition)
-        return self.head(x)
+        return self.head(flatten_grid(x)).unflatten(2, grid)

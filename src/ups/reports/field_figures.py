@@ -1,4 +1,4 @@
-"""Figures of fields: space-time images of example trajectories, and energy spectra."""
+"""Figures of fields: images of example trajectories on a line and on a plane, and energy spectra."""
 
 from __future__ import annotations
 
@@ -70,7 +70,64 @@ def space_time(
     return figure
 
 
-def _largest(error: Float[np.ndarray, "time cell"]) -> float:
+def planes(
+    examples: Mapping[str, np.ndarray],
+    forecasts: Sequence[str],
+    field: int,
+    labels: tuple[str, str, str, str],
+    example: int = 1,
+) -> Figure:
+    """Truth, forecasts and their errors on a plane at three times; one row each, of the median trajectory.
+
+    Values share a color scale and so do errors; `labels` are those of the field, x and y, and the unit of time.
+    """
+    field_label, x_label, y_label, time_unit = labels
+    x, y, time = examples["x"], examples["y"], examples["time"]
+    frames = list(dict.fromkeys(np.linspace(0, len(time) - 1, 3).round().astype(int)))
+    truth = examples["truth"][example, :, field]
+    predictions = {name: examples[f"forecast/{name}"][example, :, field] for name in forecasts}
+    largest = max((_largest((each - truth)[frames]) for each in predictions.values()), default=0.0) or 1.0
+    values = {
+        "cmap": "viridis",
+        "vmin": truth[frames].min(),
+        "vmax": truth[frames].max(),
+        "origin": "lower",
+        "extent": (*_ends(x), *_ends(y)),
+    }
+    errors = values | {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
+    rows = [(TRUTH, truth, values)]
+    for name, each in predictions.items():
+        rows += [(name, each, values), (f"error of {name}", each - truth, errors)]
+
+    figure = new_figure(0.6 + 1.7 * len(rows))
+    panels = figure.subplots(len(rows), len(frames), squeeze=False, sharex=True, sharey=True)
+    for row, (name, shown, look) in zip(panels, rows, strict=True):
+        for axes, frame in zip(row, frames, strict=True):
+            image = axes.imshow(shown[frame].T, **look)  # x runs to the right, y upwards
+        row[0].set_ylabel(y_label)
+        row[0].annotate(
+            fill(name, 20), (0, 0.5), (-50, 0), xycoords="axes fraction", textcoords="offset points",
+            rotation=90, ha="center", va="center", weight="bold",
+        )  # fmt: skip
+        figure.colorbar(
+            image, ax=list(row), pad=0.01, aspect=14, label=field_label if look is values else "error"
+        )
+    for axes, frame in zip(panels[0], frames, strict=True):
+        axes.set_title(f"t = {time[frame]:.3g}{time_unit}", fontsize=8)
+    for axes in panels[-1]:
+        axes.set_xlabel(x_label)
+    for axes in panels.flat:
+        axes.spines[:].set_visible(False)
+    return figure
+
+
+def _ends(centres: Float[np.ndarray, "cell"]) -> tuple[float, float]:
+    """Return where the first and the last cell end."""
+    half = (centres[-1] - centres[0]) / max(1, len(centres) - 1) / 2
+    return centres[0] - half, centres[-1] + half
+
+
+def _largest(error: Float[np.ndarray, "time *grid"]) -> float:
     finite = np.abs(error[np.isfinite(error)])
     return float(finite.max()) if finite.size else 0.0
 

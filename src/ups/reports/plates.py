@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ups.reports.drawing import look, to_png, to_svg
 from ups.reports.ensemble_plates import ensemble_figures
-from ups.reports.field_figures import space_time, spectra
+from ups.reports.field_figures import planes, space_time, spectra
 from ups.reports.figures import accuracy_against_cost, error_against_time, training_curves
 from ups.reports.headline import leader
 from ups.reports.ladder_table import LadderTable
@@ -56,7 +56,7 @@ def _figures(
         yield from _error_figure(run, table, styles)
     if run.ensembles:
         yield from ensemble_figures(run, tables[0], styles)
-    if run.examples and run.examples["truth"].ndim == 4:
+    if run.examples:
         yield from _field_figures(run, tables[0], styles)
     for table in tables[:1]:
         yield from _cost_figure(table, styles)
@@ -106,7 +106,7 @@ def _field_figures(
     first = leader(table)
     wanted = [table.best("peer") or table.best("solver"), first.rung.name if first else None]
     shown = [name for name in dict.fromkeys(filter(None, wanted)) if f"forecast/{name}" in examples]
-    num_fields = examples["truth"].shape[2]
+    num_fields, num_axes = examples["truth"].shape[2], examples["truth"].ndim - 3
     has_members = any(row.rung.num_members > 1 for row in table.rows if row.rung.name in shown)
     for field in range(min(num_fields, MOST_FIELDS)):
         labels = (
@@ -114,7 +114,23 @@ def _field_figures(
             f"x{in_brackets(axis.space)}",
             f"t{in_brackets(axis.time)}",
         )
-        if len(examples["time"]) > 1:
+        if num_axes == 2:
+            plane_labels = (
+                labels[0],
+                labels[1],
+                f"y{in_brackets(axis.space)}",
+                f" {axis.time}" if axis.time else "",
+            )
+            yield (
+                "fields",
+                f"planes_{field}",
+                f"Truth, forecast and error of {axis.name(field)} on the plane",
+                "The median test trajectory at the first, a middle and the last scored time. "
+                + ("Of an ensemble its mean is shown. " if has_members else "")
+                + "All values share one color scale, and all errors one, centered on zero: white is exact.",
+                planes(examples, shown, field, plane_labels),
+            )
+        if num_axes == 1 and len(examples["time"]) > 1:
             yield (
                 "fields",
                 f"space_time_{field}",

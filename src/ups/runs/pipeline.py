@@ -102,9 +102,9 @@ def load(settings: Run) -> Splits:
 
 def ground(settings: Run, splits: Splits) -> Below:
     """Return what the first rung stands on: the normalizer of the training split, and the codec, untrained."""
-    fields, num_cells = splits.train.fields, splits.train.values.shape[-1]
+    fields = splits.train.fields
     below = Below(splits.train, splits.validation, fit_normalizer(splits.train), None, settings.seed)
-    codec = settings.codec.build(fields, num_cells, below.stream("codec"))
+    codec = settings.codec.build(fields, below.stream("codec"))
     return replace(below, codec=codec.to(distributed.device()))
 
 

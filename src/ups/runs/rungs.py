@@ -175,10 +175,8 @@ class BaselineSpec(RungSpec):
 
     def build(self, below: Below) -> Stepper:
         """Return the untrained network."""
-        fields, num_cells = below.train.fields, below.train.values.shape[-1]
-        return self.settings.build(fields, below.normalizer, num_cells, below.stream(self.name)).to(
-            distributed.device()
-        )
+        built = self.settings.build(below.train.fields, below.normalizer, below.stream(self.name))
+        return built.to(distributed.device())
 
     def stage(self, stepper: Any, below: Below) -> Stage:
         """Return a forecast's stage; a stochastic network has the CRPS of its members for a loss."""
@@ -205,9 +203,9 @@ class LawSpec(RungSpec):
 
     def build(self, below: Below) -> Emulator:
         """Return the emulator, its law still to be read."""
-        fields, num_cells = below.train.fields, below.train.values.shape[-1]
+        fields = below.train.fields
         operator = self.operator.build(below.codec, fields, below.stream("operator"))
-        emulator = Emulator(below.normalizer, below.codec, operator, fields, num_cells)
+        emulator = Emulator(below.normalizer, below.codec, operator, fields)
         return emulator.to(distributed.device())
 
     def prepare(self, stepper: Any, below: Below) -> None:

@@ -27,16 +27,6 @@ def require_modes(grid: Grid, who: str) -> None:
         )
 
 
-def require_periodic_line(grid: Grid, who: str) -> None:
-    """See that a grid is one periodic axis.
-
-    Raises:
-        UserError: it is not.
-    """
-    if len(grid) != 1 or not grid.is_periodic:
-        raise UserError(f"{who}: needs a periodic line, the data live on {describe_boundaries(grid)}")
-
-
 class Modes:
     """Transforms of real frames, and the symbols of derivatives.
 
@@ -51,6 +41,7 @@ class Modes:
         require_modes(grid, "modes")
         self.grid = grid
         self.shape = tuple(axis.cells * (1 if axis.is_periodic else 2) for axis in grid.axes)
+        self.mode_shape = (*self.shape[:-1], self.shape[-1] // 2 + 1)
         self._places = tuple(range(-len(grid), 0))
         self._walled = [
             place for place, axis in zip(self._places, grid.axes, strict=True) if not axis.is_periodic
@@ -100,6 +91,25 @@ class Modes:
         kept = self._kept(power)
         values = self.back_whole(spectrum * kept)
         return self.forth_whole(values**power) * kept
+
+    def band(self, power: Float[Tensor, "*batch_and_mode"], least: float) -> Bool[Tensor, "*batch_and_mode"]:
+        """Return the modes up to the last along each axis with a share `least` of the power of all but the mean.
+
+        The share of a mode number of an axis is that of all modes that have it.
+        """
+        rest = power.clone()
+        rest[(..., *(0,) * len(self.shape))] = 0
+        tiny = torch.finfo(power.dtype).tiny
+        nothing = 1e-24 * power.sum(self._places, keepdim=True) + tiny  # the round-off of a constant
+        whole = torch.maximum(rest.sum(self._places, keepdim=True), nothing)
+        kept = torch.ones_like(power, dtype=torch.bool)
+        for place in range(len(self.shape)):
+            others = tuple(axis for axis in self._places if axis != place - len(self.shape))
+            share = (rest.sum(others, keepdim=True) if others else rest) / whole
+            number = self._along(place, self._mode_numbers(place)).to(power.device)
+            seen = torch.where(share >= least, number, 0).amax(place - len(self.shape), keepdim=True)
+            kept &= number <= seen
+        return kept
 
     def _kept(self, power: int) -> Bool[Tensor, "*mode"]:
         places = range(len(self.shape))

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ups.nets.fourier import SpectralConv1d
+from ups.nets.fourier import CosineConv1d, SpectralConv1d
 
 MOMENTUM = 0.95
 """That of Jordan et al."""
@@ -82,12 +82,14 @@ class Muon(Optimizer):
             parameter.addcdiv_(state["exp_avg"], scale, value=-group["lr"] / (1 - beta1**count))
 
     def _as_matrices(self, value: Tensor, parameter: nn.Parameter) -> Float[Tensor, "stack row column"]:
-        if id(parameter) in self.spectral:
+        if id(parameter) in self.spectral and value.ndim == 4:
             return torch.cat(value.unbind(0), dim=-1)  # (real or imaginary, mode, in, out)
+        if id(parameter) in self.spectral:
+            return value  # (mode, in, out)
         return value.flatten(1)[None]
 
     def _as_parameter(self, move: Float[Tensor, "stack row column"], parameter: nn.Parameter) -> Tensor:
-        if id(parameter) in self.spectral:
+        if id(parameter) in self.spectral and parameter.ndim == 4:
             return torch.stack(move.chunk(2, dim=-1))
         return move.view_as(parameter)
 
@@ -110,7 +112,9 @@ def orthogonalize(matrices: Float[Tensor, "stack row column"]) -> Float[Tensor, 
 
 def divide(model: nn.Module, names: Iterable[str]) -> tuple[list[str], list[nn.Parameter]]:
     """Return which of the named parameters are matrices for Muon, and all weights of spectral convolutions."""
-    spectral = [module.weight for module in model.modules() if isinstance(module, SpectralConv1d)]
+    spectral = [
+        module.weight for module in model.modules() if isinstance(module, SpectralConv1d | CosineConv1d)
+    ]
     is_spectral = {id(parameter) for parameter in spectral}
     parameters = dict(model.named_parameters())
 

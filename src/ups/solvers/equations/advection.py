@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ups.solvers.equation import Defaults, Parameter, per_mode
-from ups.solvers.modes import Frame, Modes, require_periodic_line
+from ups.solvers.modes import Frame, Modes
 from ups.solvers.spectral import Exponential
-from ups.types import Grid
+from ups.types import Grid, require_periodic_line
 
 
 @dataclass(frozen=True)

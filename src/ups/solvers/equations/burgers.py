@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from ups.solvers.equation import Defaults, Parameter
 from ups.solvers.finite_volume import FiniteVolume
-from ups.solvers.modes import Frame, require_periodic_line
-from ups.types import Grid
+from ups.solvers.modes import Frame
+from ups.types import Grid, require_periodic_line
 
 
 @dataclass(frozen=True)

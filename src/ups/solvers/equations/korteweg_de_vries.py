@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ups.solvers.equation import Defaults
-from ups.solvers.modes import Frame, Modes, require_periodic_line
+from ups.solvers.modes import Frame, Modes
 from ups.solvers.spectral import ETDRK4
-from ups.types import Grid
+from ups.types import Grid, require_periodic_line
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The points of the data, as positions on a periodic line."""
+"""Any points of a periodic line, from what its cells hold."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ups.nets.interpolation import interpolate_periodic
-from ups.types import Fields
+from ups.types import Grid
 
 
-class Grid(nn.Module):
-    """The cell centres of a periodic line: origin + (i + 1/2) extent / num_cells."""
+class Points(nn.Module):
+    """The cell centres of a periodic line, origin + (i + 1/2) extent / num_cells, and the points between them."""
 
     centres: Tensor
     """Phases of the centres: positions in units of the extent."""
 
-    def __init__(self, fields: Fields, num_cells: int) -> None:
+    def __init__(self, line: Grid) -> None:
         super().__init__()
-        self.origin, self.extent, self.num_cells = fields.grid.origin[0], fields.grid.extent[0], num_cells
-        self.register_buffer("centres", (torch.arange(num_cells) + 0.5) / num_cells, persistent=False)
+        (axis,) = line.axes
+        self.origin, self.extent, self.num_cells = axis.origin, axis.extent, axis.cells
+        self.register_buffer("centres", (torch.arange(axis.cells) + 0.5) / axis.cells, persistent=False)
 
     def phase(self, points: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return the positions of points in units of the extent."""
