@@ -38,7 +38,12 @@ def test_the_symmetries_of_a_recipe_are_those_of_its_equation(recipe, tmp_path):
 @pytest.mark.parametrize("recipe", [planes.heat, planes.heat_walled], ids=lambda recipe: recipe.__name__)
 def test_on_a_plane_the_operator_learns_and_the_report_shows_it(recipe, tmp_path):
     """Hundreds of times in a minute at full size (`docs/studies/planes.md`); here in seconds, on a small one."""
-    budget = ["training.updates=250", "training.num_validations=2", "training.unroll=[[0, 1]]", "baselines={}"]
+    budget = [
+        "training.updates=250",
+        "training.num_validations=2",
+        "training.unroll=[[0, 1]]",
+        "baselines={}",
+    ]
     folder = tmp_path / "run"
     run(override(recipe(), [*SMALL, *budget]), folder)
     query = (
