@@ -59,7 +59,7 @@ class RungRecord(Settings):
     num_members: int = 1
     """Of the ensembles that it forecasts; 1 is a point forecast."""
     frames_read: int | None = None
-    """Frames of a context, at most, that change its forecast."""
+    """Frames of a context, at most, that it reads; None where it is no stepper."""
 
 
 class ProtocolRecord(Settings):

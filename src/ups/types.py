@@ -253,7 +253,10 @@ class Stepper(Protocol):
 
     @property
     def num_context(self) -> int:
-        """How many true frames `encode` needs; it uses the last ones of those it is given, and may use more."""
+        """How many true frames `encode` needs; it uses the last ones of those it is given.
+
+        One that uses more where there are more says how many, at most, as `frames_read`.
+        """
         ...
 
     def encode(

@@ -102,3 +102,20 @@ def test_an_emulator_that_spins_up_knows_where_in_a_cell_a_front_is():
         for n in (1, 10)
     )
     assert spun < last / 3, (spun, last)
+
+
+def test_each_frame_pulls_the_state_by_its_share_of_what_differs():
+    fields = replace(FIELDS, grid=FIELDS.grid.resized(64))
+    context = torch.randn(2, 5, 1, 64, generator=stream(1, "context"))
+    params = torch.zeros(2, 0)
+    for gain in (0.0, 0.3, 1.0):
+        codec = Refined(spin_up=3, gain=gain).build(fields, stream(0, "codec"))
+        operator = FluxLaw().build(codec, fields, stream(0, "operator"))
+        model = Emulator(Normalizer(1, 0), codec, operator, fields)
+        assert model.frames_read == 3
+        state = model.encode(context[:, 2:3], params)
+        for frame in (3, 4):
+            tokens, _ = model.advance(state)
+            differs = context[:, frame] - codec.decode(tokens)
+            state = tokens + gain * codec.encode(differs), params
+        torch.testing.assert_close(model.encode(context, params)[0], state[0], rtol=1e-4, atol=1e-5)

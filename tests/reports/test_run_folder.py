@@ -77,6 +77,7 @@ def test_ensembles_have_their_members_their_arrays_and_a_metric_for_their_mean(e
         ("fair_crps", "nrmse"),
         ("fair_crps", "relative_l2"),
         ("fair_crps", "nrmse"),
+        ("fair_crps", "nrmse"),
     ]
     assert run.ensembles["members/corrector"].shape[0] == NUM_MEMBERS
 

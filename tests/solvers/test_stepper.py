@@ -150,3 +150,36 @@ def test_a_solver_is_built_again_from_what_it_saved():
     frames = waves(2, fields.grid, stream(7, "coarse"))[:, None].float()
     params = torch.full((2, 1), 0.01)
     assert torch.equal(rollout(stepper, frames, 2, params), rollout(again, frames, 2, params))
+
+
+def test_a_bad_first_frame_is_forgotten_and_a_good_one_is_kept():
+    """Frames pull the state: of a fine state that starts where fronts are already, and of one that starts smooth."""
+    params = torch.full((8, 2), 0.001)
+    u0 = pdebench_like(8, 1024, 1.0, stream(8, "coarse"))
+    data = solve(Burgers(0.001), u0, torch.arange(31) * 0.05, 1.0)[..., ::4].float()
+    fields = replace(FIELDS, grid=line(256))
+    stepper = Coarse(Burgers, fields, 1024, samples_are_points=True)
+    assert stepper.frames_read == 10
+    errors = {}
+    for start in (0, 15):
+        context, truth = data[:, start : start + 10], data[:, start + 14]
+        for name, shown in (("all", context), ("last", context[:, -1:])):
+            errors[start, name] = (rollout(stepper, shown, 5, params) - truth).norm().item()
+        state = stepper.encode(context[:, :1], params)
+        for _ in range(14):
+            state = stepper.advance(state)
+        errors[start, "first"] = (stepper.decode(state) - truth).norm().item()
+    assert errors[15, "all"] < 0.7 * errors[15, "first"], errors
+    assert errors[0, "all"] < 1.3 * min(errors[0, "first"], errors[0, "last"]), errors
+
+
+def test_a_context_that_the_solver_made_itself_pulls_nothing():
+    stepper = Coarse(Burgers, replace(FIELDS, grid=line(64)), 256, samples_are_points=True)
+    frame = clean(2, 64, 1.0, stream(9, "coarse")).float()
+    state = stepper.encode(frame[:, None], PARAMS)
+    frames = [frame]
+    for _ in range(3):
+        state = stepper.advance(state)
+        frames.append(stepper.decode(state))
+    again = stepper.encode(torch.stack(frames, 1), PARAMS)
+    torch.testing.assert_close(again.averages, state.averages, rtol=0, atol=1e-5)

@@ -5,8 +5,10 @@ import pytest
 from scipy import stats
 
 from ups.statistics.bootstrap import (
+    Interval,
     bootstrap_mean,
     paired_bootstrap,
+    size,
     verdict,
     verdict_between_runs,
 )
@@ -106,7 +108,8 @@ def test_an_exact_baseline_cannot_be_improved():
     zero = np.zeros(5)
     assert paired_bootstrap(zero, zero) == (0.0, 0.0, 0.0)
     assert verdict(np.ones(5), zero).word == "harms"
-    assert verdict(zero, np.ones(5)).text == "buys 100 % ± 0"
+    assert verdict(zero, np.ones(5)).text == "buys all of it"
+    assert verdict(np.ones(5), zero).text == "harms a factor of ∞ [∞, ∞]"
 
 
 def example(factor, num_seeds=1, noise=0.1, seed=8, num=100):
@@ -126,6 +129,21 @@ def test_the_number_after_the_sign_is_half_the_width_of_the_interval():
     said = verdict(*example(0.82))
     half = 50 * (said.skill.high - said.skill.low)
     assert said.text == f"buys {100 * said.skill.mean:.0f} % ± {half:.0f}"
+
+
+@pytest.mark.parametrize(
+    ("skill", "text"),
+    [
+        (Interval(0.5, 0.4, 0.6), "50 % ± 10"),
+        (Interval(-0.9, -1.1, -0.7), "90 % ± 20"),
+        (Interval(-289.4, -363.0, -214.0), "a factor of 290 [215, 364]"),
+        (Interval(0.9974, 0.9970, 0.9980), "a factor of 385 [333, 500]"),
+        (Interval(0.99, 0.97, 1.01), "a factor of 100 [33.3, ∞]"),
+        (Interval(-26456.68, -30000.0, -22000.0), "a factor of 26,000 [22,000, 30,000]"),
+    ],
+)
+def test_large_effects_are_written_as_factors(skill, text):
+    assert size(skill) == text
 
 
 def test_a_small_certain_effect_keeps_its_digits():

@@ -113,8 +113,9 @@ def score_forecast(
     At most `batch_size` trajectories times members are scored at once.
     """
     size = max(1, batch_size // len(prediction))
-    times = np.arange(protocol.num_context, test.values.shape[1]) * test.fields.dt
-    truth = test.values[:, protocol.num_context :]
+    first = protocol.first(test.values.shape[1])
+    times = np.arange(first, test.values.shape[1]) * test.fields.dt
+    truth = test.values[:, first:]
     parts = [
         score(forecast, target, test.fields, times, place * size, metrics)
         for place, (forecast, target) in enumerate(
@@ -168,7 +169,7 @@ def _forecast(
     num_frames = batch.values.shape[1]
     horizon = protocol.horizon or num_frames
     pieces = []
-    for start in range(protocol.num_context, num_frames, horizon):
+    for start in range(protocol.first(num_frames), num_frames, horizon):
         context = batch.values[:, start - protocol.num_context : start]
         num_steps = min(horizon, num_frames - start)
         pieces.append(rollout(stepper, context, batch.params, num_steps, num_members, generator))

@@ -58,7 +58,7 @@ def error(
     generator = stream(seed, "error", device=data.values.device)
     prediction = forecast(stepper, data, protocol, num_members=num_members, generator=generator)
     metric = METRICS[protocol.primary] if num_members == 1 else fair_crps
-    value = metric(prediction, data.values[:, protocol.num_context :], data.fields)
+    value = metric(prediction, data.values[:, protocol.first(data.values.shape[1]) :], data.fields)
     return value.mean().nan_to_num(nan=math.inf, posinf=math.inf).item()
 
 
@@ -125,7 +125,7 @@ def measure(
             shown.add(result)
     scored_protocols = [protocol for protocol in protocols if protocol in scored_protocols]
     for protocol in scored_protocols:
-        prediction = reconstruct(test.values[:, protocol.num_context :])[None]
+        prediction = reconstruct(test.values[:, protocol.first(test.values.shape[1]) :])[None]
         _keep(store, score_forecast(protocol, "codec ceiling", prediction, test, metrics=metrics), notes)
     for rung in rungs:
         cost = measure_cost(rung.stepper, test, num_members=rung.num_members)
@@ -181,7 +181,8 @@ class _Shown:
 
 
 def _entry(rung: Rung) -> dict[str, Any]:
-    entry = {"name": rung.name, "kind": rung.kind}
+    read = getattr(rung.stepper, "frames_read", rung.stepper.num_context)
+    entry = {"name": rung.name, "kind": rung.kind, "frames_read": read}
     return entry | {"num_members": rung.num_members} if rung.num_members > 1 else entry
 
 

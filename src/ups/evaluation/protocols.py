@@ -11,7 +11,8 @@ from ups.types import Stepper
 class Protocol:
     """A way to question a stepper. Numbers of two protocols never share a column of a table.
 
-    `num_context` true frames are shown and every later frame is scored. After `horizon` forecast frames the truth
+    `num_context` true frames are shown and every later frame is scored; with `from_middle`, those of the second half of
+    a trajectory, and the frames before them are shown. After `horizon` forecast frames the truth
     is shown again, `num_context` frames of it; None is a rollout to the end of the trajectory. `primary` names the
     metric that ranks steppers under this protocol, `ranking` says how to read it.
     """
@@ -22,6 +23,11 @@ class Protocol:
     primary: str
     task: str
     ranking: str = ""
+    from_middle: bool = False
+
+    def first(self, num_frames: int) -> int:
+        """Return the place of the first frame that is scored, in trajectories of `num_frames`."""
+        return num_frames // 2 if self.from_middle else self.num_context
 
     @property
     def description(self) -> str:
@@ -58,7 +64,18 @@ ONE_STEP = Protocol(
 )
 """The same frames as `PDEBENCH`, so that the two differ by the accumulation of errors alone."""
 
-PROTOCOLS = (PDEBENCH, FROM_INITIAL, ONE_STEP)
+MIDDLE = Protocol(
+    name="middle",
+    num_context=10,
+    horizon=None,
+    primary="nrmse",
+    task="rollout from 10 true frames before the middle of the trajectory; its second half scored",
+    ranking="error relative to each frame's truth",
+    from_middle=True,
+)
+"""What a forecast is worth that does not begin where the data began: fronts are there already, nothing is smooth."""
+
+PROTOCOLS = (PDEBENCH, FROM_INITIAL, MIDDLE, ONE_STEP)
 
 
 def ranked_by_crps(protocol: Protocol) -> Protocol:
@@ -78,5 +95,9 @@ def obstacle(protocol: Protocol, stepper: Stepper, num_frames: int) -> str:
     if num_frames <= protocol.num_context:
         return (
             f"the data have {num_frames} frames, the protocol takes {protocol.num_context} of them as context"
+        )
+    if protocol.first(num_frames) <= protocol.num_context and protocol.from_middle:
+        return (
+            f"the first half of {num_frames} frames is no longer than the context of {protocol.num_context}"
         )
     return ""

@@ -38,7 +38,7 @@ class ColoredNoise(nn.Module):
     def __init__(self, emulator: Emulator, spectrum: ResidualSpectrum) -> None:
         super().__init__()
         self.emulator, self.spectrum = emulator, spectrum
-        self.num_context = emulator.num_context
+        self.num_context, self.frames_read = emulator.num_context, emulator.frames_read
 
     def encode(
         self, context: Float[Tensor, "batch time field cell"], params: Float[Tensor, "batch param"]

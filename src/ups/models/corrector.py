@@ -120,7 +120,7 @@ class Corrected(nn.Module):
         self.emulator, self.correction = emulator, correction
         self.gain = SpectralGain(emulator.codec.num_tokens, emulator.codec.dim)
         self.fields = emulator.fields
-        self.num_context = emulator.num_context
+        self.num_context, self.frames_read = emulator.num_context, emulator.frames_read
 
     @property
     def normalizer(self) -> Normalizer:

@@ -46,6 +46,11 @@ class Emulator(nn.Module):
 
     num_context = 1
 
+    @property
+    def frames_read(self) -> int:
+        """Frames of a context, at most, that make its state."""
+        return self.codec.spin_up
+
     def __init__(self, normalizer: Normalizer, codec: Codec, operator: Operator, fields: Fields) -> None:
         super().__init__()
         self.normalizer, self.codec, self.operator = normalizer, codec, operator
@@ -56,13 +61,16 @@ class Emulator(nn.Module):
     ) -> State:
         """Return the tokens at the last frame, and the normalized parameters.
 
-        They are encoded from the last frame; or, if the codec asks for a spin-up, from an earlier one and advanced,
-        so that the state knows what a frame alone does not show.
+        They are encoded from the last frame; or, if the codec asks for a spin-up, from an earlier one, advanced, and
+        pulled towards each frame on the way: z + gain (encode(frame) - encode(decode(z))). So the state knows what a
+        frame alone does not show, and forgets what was wrong with the first.
         """
-        frames = self.normalizer.normalize(context[:, -self.codec.spin_up :][:, 0])
-        state = self.codec.encode(frames), self.normalizer.normalize_params(params)
-        for _ in range(min(self.codec.spin_up, context.shape[1]) - 1):
-            state = self.advance(state)
+        first, *later = map(self.normalizer.normalize, context[:, -self.codec.spin_up :].unbind(1))
+        state = self.codec.encode(first), self.normalizer.normalize_params(params)
+        for frame in later:
+            tokens, params = self.advance(state)
+            seen = self.codec.encode(self.codec.decode(tokens))
+            state = tokens + self.codec.gain * (self.codec.encode(frame) - seen), params
         return state
 
     def advance(self, state: State, generator: Generator | None = None) -> State:

@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from ups.config import Settings
 from ups.models.points import Points
 from ups.solvers.resampling import averages_of, points_of, resample, values_at
+from ups.solvers.stepper import GAIN
 from ups.types import Fields, require_periodic_line
 
 
@@ -21,14 +22,15 @@ class RefinedCodec(nn.Module):
 
     Data are samples at the cell centres. A front that is thinner than their distance has a place that one frame
     hardly shows; a finer state keeps it through the rollout, and finds it when it comes from a time at which the
-    front was still smooth. So an emulator on this codec reads `spin_up` frames: it encodes the first of them and
-    advances through the others. Nothing is learned; both ways are fourth order where the field is smooth.
+    front was still smooth. So an emulator on this codec reads `spin_up` frames: it encodes the first of them, advances
+    through the others, and each of these pulls the state towards itself by the share `gain` of what differs. Nothing is
+    learned; both ways are fourth order where the field is smooth.
     """
 
     def __init__(self, settings: Refined, fields: Fields) -> None:
         super().__init__()
         self.settings = settings
-        self.spin_up = settings.spin_up
+        self.spin_up, self.gain = settings.spin_up, settings.gain
         (self.num_cells,) = fields.grid.shape
         self.num_tokens, self.dim = self.num_cells * settings.factor, len(fields.names)
         self.grid = fields.grid.resized(self.num_tokens)
@@ -65,6 +67,8 @@ class Refined(Settings):
     """Cells of the state for each cell of the data."""
     spin_up: PositiveInt = Field(default=10, le=100)
     """Frames of a context, at most, that the emulator reads: it encodes the first and advances to the last."""
+    gain: float = Field(default=GAIN, ge=0, le=1)
+    """Share of the difference by which each later frame pulls the state; 0 reads the first frame alone."""
 
     def build(self, fields: Fields, generator: Generator) -> RefinedCodec:
         """Return the codec.

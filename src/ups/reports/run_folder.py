@@ -23,12 +23,14 @@ Log = list[dict[str, Any]]
 class Rung(NamedTuple):
     """One stepper of the ladder; `kind` is trivial, solver, peer, ours, ceiling, or "" where none was stated.
 
-    `num_members` is the size of its ensembles, 1 for a point forecast.
+    `num_members` is the size of its ensembles, 1 for a point forecast; `frames_read` how many frames of a context it
+    reads at most, None where it is no stepper.
     """
 
     name: str
     kind: str
     num_members: int = 1
+    frames_read: int | None = None
 
 
 class Question(NamedTuple):
@@ -124,7 +126,9 @@ class RunFolder:
     @cached_property
     def rungs(self) -> tuple[Rung, ...]:
         """The ladder from low to high, then steppers that have scores but were not named in it."""
-        stated = [Rung(rung.name, rung.kind, rung.num_members) for rung in self.physics.ladder]
+        stated = [
+            Rung(rung.name, rung.kind, rung.num_members, rung.frames_read) for rung in self.physics.ladder
+        ]
         found = query(
             self.rows, "select distinct stepper from rows where protocol != 'cost' order by stepper"
         )

@@ -58,7 +58,7 @@ class Kicked:
     num_context = 1
 
     def __init__(self, solver: Coarse, kicks: Kicks) -> None:
-        self.solver = solver
+        self.solver, self.frames_read = solver, solver.frames_read
         self.kicks = kicks
 
     def encode(

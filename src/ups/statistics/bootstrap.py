@@ -90,9 +90,9 @@ def paired_bootstrap(
 
 
 def verdict(variant: Values, baseline: Values, seed: int = 0, confidence: float = 0.95) -> Verdict:
-    """Say what a variant does to the error: "buys 18 % ± 3", "harms 5 % ± 2" or "within noise".
+    """Say what a variant does to the error: "buys 18 % ± 3", "harms a factor of 29 [22, 37]" or "within noise".
 
-    The rule: it buys or harms if the interval of the skill excludes 0; the number after ± is half the interval's width.
+    The rule: it buys or harms if the interval of the skill excludes 0; `size` writes how much.
     If one of the two blows up (an infinite error), it loses; if both do, there is no verdict. With one seed the
     interval is over trajectories only, and `scope` says so: it compares these two steppers, not the methods that
     made them (`verdict_between_runs`).
@@ -112,7 +112,7 @@ def verdict(variant: Values, baseline: Values, seed: int = 0, confidence: float 
     if skill.low <= 0.0 <= skill.high:
         return Verdict("within noise", "within noise", scope, skill)
     word = "buys" if skill.mean > 0.0 else "harms"
-    return Verdict(word, f"{word} {plus_minus(skill)}", scope, skill)
+    return Verdict(word, f"{word} {size(skill)}", scope, skill)
 
 
 def verdict_between_runs(
@@ -197,6 +197,35 @@ def _blown_up(lost: int, reference_lost: int, num: int) -> tuple[Literal["buys",
     if not lost:
         return "buys", f"buys: the baseline blows up on {reference_lost} of {num} trajectories"
     return "no verdict", f"no verdict: both blow up, on {lost} and {reference_lost} of {num} trajectories"
+
+
+def size(skill: Interval) -> str:
+    """Write the size of a skill: "18 % ± 3", and beyond twice or a tenth of the error "a factor of 387 [350, 430]".
+
+    The factor is how many times smaller, or larger, one error is than the other.
+    """
+    ratio = 1.0 - skill.mean
+    if ratio <= 0.0:
+        return "all of it"
+    if 0.1 <= ratio <= 2.0:
+        return plus_minus(skill)
+    ends = [max(0.0, 1.0 - skill.high), 1.0 - skill.low]
+    if ratio < 0.1:
+        ratio = 1.0 / ratio
+        ends = [1.0 / end if end > 0.0 else np.inf for end in reversed(ends)]
+    return f"a factor of {_digits(ratio)} [{_digits(ends[0])}, {_digits(ends[1])}]"
+
+
+def _digits(factor: float) -> str:
+    if np.isinf(factor):
+        return "∞"
+    return (
+        f"{factor:.3g}"
+        if factor < 1000
+        else f"{float(f'{factor:.2g}'):,.0f}"
+        if factor < 1e6
+        else f"{factor:.1e}"
+    )
 
 
 def plus_minus(skill: Interval) -> str:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ups.statistics.bootstrap import Interval, paired_bootstrap, plus_minus
+from ups.statistics.bootstrap import Interval, paired_bootstrap, size
 from ups.studies.study import Decision
 
 MIN_SEEDS = 3
@@ -64,7 +64,7 @@ def judge(
     if 100.0 * abs(effect.mean) < decision.minimal_percent:
         text = f"too small to matter: {word} by less than {decision.minimal_percent:g} %"
         return Judgement("too small to matter", text, effect)
-    return Judgement(word, f"{word} by {plus_minus(effect)}", effect)
+    return Judgement(word, f"{word} by {size(effect)}", effect)
 
 
 def effect_of(variant: Scores, base: Scores, confidence: float, smaller_is_better: bool) -> Interval:
