@@ -60,6 +60,8 @@ class RungRecord(Settings):
     """Of the ensembles that it forecasts; 1 is a point forecast."""
     frames_read: int | None = None
     """Frames of a context, at most, that it reads; None where it is no stepper."""
+    calls_per_frame: int | None = None
+    """Calls of the network that draws a frame's residual; None where nothing is sampled."""
 
 
 class ProtocolRecord(Settings):

@@ -18,9 +18,9 @@ from data_files import values as random_values
 from lines import on_line
 from ups.config import override
 from ups.data.pdebench import PDEBench, write_pdebench
-from ups.solvers.equations import Burgers
+from ups.solvers.equations import Burgers, Heat
 from ups.solvers.stepper import Coarse
-from ups.types import OPEN, Grid, Trajectory, UserError
+from ups.types import OPEN, Axis, Field, Fields, Grid, Trajectory, UserError
 
 
 def save(path, data, **more):
@@ -136,3 +136,11 @@ def test_two_viscosities_begin_alike_and_part():
     assert not torch.equal(one.values[:, 1], two.values[:, 1])
     assert one.params[0].item() == pytest.approx(0.001)
     assert two.params[0].item() == pytest.approx(0.01)
+
+
+def test_an_equation_that_the_solver_cannot_solve_on_the_files_grid_has_no_solver(tmp_path):
+    fields = Fields((Field("u"),), Grid((Axis("x", 12, 1.0), Axis("y", 10, 1.0))), 0.1, params=("nu",))
+    plane = Trajectory(torch.rand(3, 4, 1, 12, 10), torch.full((3, 1), 0.01), fields)
+    for equation, expected in (("burgers", None), ("heat", Heat)):
+        path = save(tmp_path / f"{equation}.h5", plane, equation=equation)
+        assert PDEBench(file=path, boundary="periodic").equation_class is expected

@@ -66,7 +66,7 @@ def test_k_steps_cost_k_calls_of_the_network_and_no_hidden_ones(sampler, num_ste
     model.correction.denoiser.network.register_forward_hook(lambda *_: calls.append(1))
     data = trajectory()
     model.advance(model.encode(data.values[:, :1], data.params), stream(0, "draw"))
-    assert len(calls) == num_calls
+    assert len(calls) == num_calls == model.calls_per_frame
 
 
 @pytest.mark.parametrize("process", [{"kind": "linear"}, {"kind": "cosine"}, {"kind": "ddpm"}])

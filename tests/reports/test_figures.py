@@ -4,6 +4,7 @@ import pytest
 from ups.reports.figures import (
     accuracy_against_cost,
     band,
+    error_against_calls,
     error_against_time,
     fraction_of_trivial,
     pareto_front,
@@ -121,3 +122,14 @@ def test_each_stage_has_its_panel(num_stages):
     titles = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes]
     assert sorted(filter(None, titles)) == [f"stage {i}" for i in range(num_stages)]
     assert len(figure.axes) == 2 * num_stages
+
+
+def test_errors_stand_over_the_calls_that_they_cost_and_over_what_costs_none():
+    rungs = [Rung("operator", "ours"), Rung("corrector, 4", "ours", 8), Rung("student", "ours", 8)]
+    points = {"corrector, 4": (4, 0.2, 0.19, 0.21), "student": (1, 0.3, 0.28, 0.33)}
+    axes = error_against_calls(points, {"operator": 0.5}, rung_styles(rungs), "fair CRPS").axes[0]
+    marks = sorted((x[0], y[0]) for x, y in (line.get_data() for line in axes.lines) if len(x) == 1)
+    assert marks == [(1, 0.3), (4, 0.2)]
+    (reference,) = [line for line in axes.lines if line.get_label() == "operator"]
+    assert set(reference.get_ydata()) == {0.5}
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("network calls per frame", "mean fair CRPS")

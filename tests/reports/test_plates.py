@@ -39,3 +39,21 @@ def test_the_caption_of_training_explains_what_was_logged_and_nothing_else(make_
     assert caption(validation=0.5).endswith("Dashed: the update whose weights are kept.")
     watched = caption(validation=0.5, train=0.1, held_out=0.1)
     assert "Blue and orange: the averaged weights on fixed training and held-out windows" in watched
+
+
+def test_calls_are_drawn_where_rungs_differ_in_them(make_run, tmp_path):
+    errors = 0.1 + np.random.default_rng(0).random((6, 1))
+    folder = make_run({"operator": errors, "corrector": 0.5 * errors, "student": 0.6 * errors}, ["ours"] * 3)
+
+    def stems(calls):
+        run = read_run(folder)
+        ladder = [
+            entry.model_copy(update={"calls_per_frame": calls.get(entry.name)}) for entry in run.record.ladder
+        ]
+        (folder / "run.json").write_text(run.record.also(ladder=tuple(ladder)).model_dump_json())
+        run = read_run(folder)
+        plates = make_plates(run, [ladder_table(run, run.questions[0])], tmp_path / "figures")
+        return [plate.stem for plate in plates]
+
+    assert "error_calls" not in stems({"corrector": 4})
+    assert "error_calls" in stems({"corrector": 4, "student": 1})

@@ -50,13 +50,19 @@ class FileSource(Settings):
 
     @property
     def equation_class(self) -> type[Equation] | None:
-        """The equation of the (first) file, for the classical solver; None where there is none for it.
+        """The equation of the (first) file, for the classical solver; None where there is none for it, or for its grid.
 
         Raises:
             UserError: there is no file, or it cannot be read.
         """
-        equation = self.layouts()[0].equation
-        return EQUATIONS.get(equation)
+        layout = self.layouts()[0]
+        equation = EQUATIONS.get(layout.equation)
+        try:
+            if equation is not None:
+                equation.require(layout.fields.grid, "solver")
+        except UserError:
+            return None
+        return equation
 
     def layout(self, path: Path) -> Layout:
         """Return what one file holds, without reading its values.

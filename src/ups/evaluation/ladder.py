@@ -183,6 +183,8 @@ class _Shown:
 def _entry(rung: Rung) -> dict[str, Any]:
     read = getattr(rung.stepper, "frames_read", rung.stepper.num_context)
     entry = {"name": rung.name, "kind": rung.kind, "frames_read": read}
+    if calls := getattr(rung.stepper, "calls_per_frame", None):
+        entry["calls_per_frame"] = calls
     return entry | {"num_members": rung.num_members} if rung.num_members > 1 else entry
 
 

@@ -41,6 +41,11 @@ Given = tuple[Float[Tensor, "batch token channel"], Float[Tensor, "batch param"]
 class Correction(Protocol):
     """What draws residuals: a corrector, or its student."""
 
+    @property
+    def calls_per_frame(self) -> int:
+        """How often a draw calls the network."""
+        ...
+
     def draw(self, given: Given, generator: Generator) -> Tokens:
         """Return one residual for each row of what is given, in units of the tokens."""
         ...
@@ -102,6 +107,12 @@ class Corrector(nn.Module):
             case _:
                 return ddim(posterior)
 
+    @property
+    def calls_per_frame(self) -> int:
+        """How often a draw calls the network: once a hop, and again at all but the last of Heun's."""
+        hops = self.settings.num_steps
+        return 2 * hops - 1 if self.settings.sampler == "heun" else hops
+
     def manifest(self, emulator: EmulatorManifest) -> CorrectedManifest:
         """Return from what the corrector and the emulator underneath were built."""
         return CorrectedManifest(emulator=emulator, correction=self.settings)
@@ -126,6 +137,11 @@ class Corrected(nn.Module):
     def normalizer(self) -> Normalizer:
         """The emulator's normalizer."""
         return self.emulator.normalizer
+
+    @property
+    def calls_per_frame(self) -> int:
+        """How often a frame calls the network that draws its residual."""
+        return self.correction.calls_per_frame
 
     def encode(
         self, context: Float[Tensor, "batch time field cell"], params: Float[Tensor, "batch param"]

@@ -56,6 +56,11 @@ class Student(nn.Module):
         grid = shifted_grid(process, self.settings.num_steps, self.taught.shift)
         return sample(self.jump.given(*given), noise, grid) * self.std
 
+    @property
+    def calls_per_frame(self) -> int:
+        """How often a draw calls the network."""
+        return self.settings.num_steps
+
     def manifest(self, emulator: EmulatorManifest) -> StudentManifest:
         """Return from what the student, its teacher and the emulator underneath were built."""
         return StudentManifest(emulator=emulator, teacher=self.taught, student=self.settings)

@@ -111,6 +111,40 @@ def accuracy_against_cost(
     return figure
 
 
+def error_against_calls(
+    points: Mapping[str, tuple[int, float, float, float]],
+    references: Mapping[str, float],
+    styles: Mapping[str, Style],
+    metric: str,
+) -> Figure:
+    """One mark per sampled rung at (network calls per frame, error) with the error's interval.
+
+    Points are (calls, error, low, high); `references` are errors of rungs that sample nothing, drawn as lines.
+    """
+    figure = new_figure(3.6)
+    axes = figure.add_subplot()
+    for name, error in references.items():
+        ink, dash, _, _ = styles[name]
+        axes.axhline(error, color=ink.light, linestyle=dash, linewidth=1.0, label=name)
+    for name, (calls, error, low, high) in points.items():
+        ink, _, marker, _ = styles[name]
+        axes.plot([calls, calls], [low, high], color=ink.light, linewidth=1.4)
+        axes.plot(calls, error, marker, color=ink.light, markersize=7)
+    axes.set_xlabel("network calls per frame")
+    axes.set_ylabel(f"mean {metric}")
+    axes.margins(x=0.15, y=0.15)
+    log_axis(axes, "x")
+    log_axis(axes, "y")
+    tidy(axes)
+    marks = [
+        (float(calls), error, name, styles[name].ink.light) for name, (calls, error, _, _) in points.items()
+    ]
+    label_points(figure, axes, marks)
+    if references:
+        figure.legend(loc="outside lower center", ncols=min(3, len(references)))
+    return figure
+
+
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Return the points (cost, error) that no other point beats in both, by rising cost."""
     front: list[tuple[float, float]] = []

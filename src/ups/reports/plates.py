@@ -12,7 +12,12 @@ from matplotlib.figure import Figure
 from ups.reports.drawing import look, to_png, to_svg
 from ups.reports.ensemble_plates import ensemble_figures
 from ups.reports.field_figures import planes, space_time, spectra
-from ups.reports.figures import accuracy_against_cost, error_against_time, training_curves
+from ups.reports.figures import (
+    accuracy_against_cost,
+    error_against_calls,
+    error_against_time,
+    training_curves,
+)
 from ups.reports.headline import leader
 from ups.reports.ladder_table import LadderTable
 from ups.reports.palette import Style, rung_styles
@@ -60,6 +65,7 @@ def _figures(
         yield from _field_figures(run, tables[0], styles)
     for table in tables[:1]:
         yield from _cost_figure(table, styles)
+        yield from _calls_figure(table, styles)
     logged = {key for log in run.logs.values() for row in log for key in row}
     if "loss" in logged:
         yield (
@@ -160,6 +166,27 @@ def _field_figures(
                 + (" Of an ensemble: the mean energy of its members." if run.ensembles else ""),
                 spectra(examples, styles, field, labels),
             )
+
+
+def _calls_figure(
+    table: LadderTable, styles: dict[str, Style]
+) -> Iterator[tuple[str, str, str, str, Figure]]:
+    rows = [row for row in table.of_kind("trivial", "peer", "ours") if 0 < row.error.mean < np.inf]
+    points = {
+        row.rung.name: (row.rung.calls_per_frame, *row.error) for row in rows if row.rung.calls_per_frame
+    }
+    if len({calls for calls, *_ in points.values()}) > 1:
+        still = {"operator", "operator + colored noise"}
+        references = {row.rung.name: row.error.mean for row in rows if row.rung.name in still}
+        yield (
+            "cost",
+            "error_calls",
+            f"Error against calls of the network, protocol {table.question.name}",
+            "Each mark is one way to sample a corrector or its student; the bar is the 95 % interval. The lines draw "
+            "no residual by a network: what lies above them is not worth its calls. More ways are scored by "
+            "`ups evaluate RUN corrector.num_steps=[1,2,4,8]`.",
+            error_against_calls(points, references, styles, metric_name(table.question.metric)),
+        )
 
 
 def _cost_figure(table: LadderTable, styles: dict[str, Style]) -> Iterator[tuple[str, str, str, str, Figure]]:

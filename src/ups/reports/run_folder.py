@@ -24,13 +24,15 @@ class Rung(NamedTuple):
     """One stepper of the ladder; `kind` is trivial, solver, peer, ours, ceiling, or "" where none was stated.
 
     `num_members` is the size of its ensembles, 1 for a point forecast; `frames_read` how many frames of a context it
-    reads at most, None where it is no stepper.
+    reads at most, None where it is no stepper; `calls_per_frame` how often a frame calls the network that is sampled,
+    None where nothing is.
     """
 
     name: str
     kind: str
     num_members: int = 1
     frames_read: int | None = None
+    calls_per_frame: int | None = None
 
 
 class Question(NamedTuple):
@@ -127,7 +129,8 @@ class RunFolder:
     def rungs(self) -> tuple[Rung, ...]:
         """The ladder from low to high, then steppers that have scores but were not named in it."""
         stated = [
-            Rung(rung.name, rung.kind, rung.num_members, rung.frames_read) for rung in self.physics.ladder
+            Rung(rung.name, rung.kind, rung.num_members, rung.frames_read, rung.calls_per_frame)
+            for rung in self.physics.ladder
         ]
         found = query(
             self.rows, "select distinct stepper from rows where protocol != 'cost' order by stepper"

@@ -77,7 +77,8 @@ class Run(Settings):
     student: StudentSettings | None = None
     """The corrector in one or two network calls; null leaves it out."""
     solver_cells: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (32, 64, 128, 256, 512, 1024)
-    """Grids of the classical solver; the coarsest that is as accurate as the operator becomes a rung."""
+    """Grids of the classical solver, as cells along the first axis and others in proportion; the coarsest that is as
+    accurate as the operator becomes a rung."""
     codec_training: Fit = Fit(updates=2000, unroll=((0.0, 1),))
     """How the codec is trained, if it has anything to train."""
     training: Fit = Fit(seconds=60.0)
