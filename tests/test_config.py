@@ -27,7 +27,7 @@ class Optimizer(Settings):
 class Run(Settings):
     network: Annotated[Small | Large, Field(discriminator="kind")] = Small()
     training: Optimizer = Optimizer()
-    peers: dict[str, Annotated[Small | Large, Field(discriminator="kind")]] = {"first": Small()}
+    baselines: dict[str, Annotated[Small | Large, Field(discriminator="kind")]] = {"first": Small()}
     seed: int = 0
 
 
@@ -42,7 +42,7 @@ def test_choosing_another_kind_drops_the_settings_of_the_old_kind():
 
 
 def test_a_setting_inside_a_dictionary_can_be_overridden():
-    assert override(Run(), ["peers.first.width=4"]).peers["first"].width == 4
+    assert override(Run(), ["baselines.first.width=4"]).baselines["first"].width == 4
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_setting_inside_a_dictionary_can_be_overridden():
         ("training.learning_rat=1", "did you mean 'learning_rate'"),
         ("trainin.learning_rate=1", "did you mean 'training'"),
         ("network.widht=4", "did you mean 'width'"),
-        ("peers.first.widht=4", "did you mean 'width'"),
+        ("baselines.first.widht=4", "did you mean 'width'"),
         ("training.learning_rate=abc", "setting 'training.learning_rate': .*number.*'abc'"),
         ("training.learning_rate=-1", "setting 'training.learning_rate': .*greater than 0.*-1"),
         ("network.width=-4", "setting 'network.width': .*greater than 0"),
@@ -155,7 +155,7 @@ def test_a_kind_and_its_settings_come_in_any_order():
 
 
 def test_an_empty_mapping_replaces():
-    assert override(Run(), ["peers={}"]).peers == merge(Run(), {"peers": {}}).peers == {}
+    assert override(Run(), ["baselines={}"]).baselines == merge(Run(), {"baselines": {}}).baselines == {}
 
 
 def test_a_long_wrong_value_is_cut():

@@ -136,7 +136,7 @@ class LocalRun(Run):
 def test_a_baseline_is_its_settings_and_a_stepper(tmp_path):
     settings = LocalRun.model_validate(override(tiny(), ["training.updates=6"]).model_dump())
     run(settings, tmp_path / "run")
-    assert {rung.name: rung.kind for rung in read(tmp_path / "run").ladder}["local"] == "peer"
+    assert {rung.name: rung.kind for rung in read(tmp_path / "run").ladder}["local"] == "baseline"
     assert isinstance(load(tmp_path / "run", "local"), Local)
 
 

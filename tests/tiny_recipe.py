@@ -1,12 +1,12 @@
-"""A run of seconds: one line, one small operator, one small peer."""
+"""A run of seconds: one line, one small operator, one small baseline."""
 
 from ups.data.kicked import Kicked
 from ups.data.steady import Steady
 from ups.data.synthetic import Synthetic
+from ups.models.baselines import TunedFNO
 from ups.models.corrector import CorrectorSettings
 from ups.models.mean_operator import Mean
 from ups.models.operator import SpectralFlux
-from ups.models.peers import TunedFNO
 from ups.models.residual_nets import ParametersAlone, SpectralLocal
 from ups.models.stochastic import StochasticOperator
 from ups.models.student import StudentSettings

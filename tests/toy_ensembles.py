@@ -10,7 +10,7 @@ from records import data, physics
 from ups import record
 from ups.evaluation.ladder import Rung, measure
 from ups.evaluation.rows import RowStore
-from ups.models.peers import Persistence
+from ups.models.baselines import Persistence
 from ups.streams import stream
 from ups.types import Trajectory
 
@@ -53,12 +53,12 @@ def pushed(num=40, num_frames=22, num_cells=16, seed=0):
 
 RUNGS = (
     Rung("persistence", "trivial", Persistence()),
-    Rung("wide noise", "peer", Pushed(push=0.8), num_members=NUM_MEMBERS),
-    Rung("point peer", "peer", Pushed(push=0.0, bias=0.2)),
+    Rung("wide noise", "baseline", Pushed(push=0.8), num_members=NUM_MEMBERS),
+    Rung("point baseline", "baseline", Pushed(push=0.0, bias=0.2)),
     Rung("operator", "ours", Pushed(push=0.0)),
     Rung("corrector", "ours", Pushed(push=0.2), num_members=NUM_MEMBERS),
     Rung("student", "ours", Pushed(), num_members=NUM_MEMBERS),
-    Rung("perfect ensemble", "ceiling", Pushed(), num_members=NUM_MEMBERS),
+    Rung("perfect ensemble", "reference", Pushed(), num_members=NUM_MEMBERS),
 )
 
 

@@ -47,13 +47,17 @@ class Fitted:
     cpu_seconds: float = 0.0
 
 
+Kind = Literal["trivial", "solver", "baseline", "ours", "reference"]
+"""What a rung is there for."""
+
+
 class RungRecord(Settings):
     """One rung as it stands in the ladder, from low to high."""
 
     name: str
     """As in the rows."""
-    kind: str
-    """trivial, solver, baseline, ours or reference."""
+    kind: Kind
+    """What it is there for; a reference knows what no competitor can."""
     folder: str = ""
     """Where its stepper is saved, in `stages/`; empty if it is made from the truth and is no stepper."""
     num_members: int = 1

@@ -118,8 +118,8 @@ def test_a_forecast_that_is_not_a_number_scores_infinity_and_is_counted():
 
 def test_a_forecast_made_elsewhere_is_scored_under_its_name(data):
     truth = data.values[:, 10:]
-    found = score_forecast(PDEBENCH, "ceiling", 1.1 * truth[None], data, batch_size=4)
-    assert set(found.rows["stepper"]) == {"ceiling"}
+    found = score_forecast(PDEBENCH, "reference", 1.1 * truth[None], data, batch_size=4)
+    assert set(found.rows["stepper"]) == {"reference"}
     np.testing.assert_allclose(found.errors, 0.1, rtol=1e-5)
     assert sorted(set(found.rows["trajectory"])) == [0, 1, 2, 3, 4, 5]
 

@@ -8,7 +8,7 @@ from known_steppers import Exploding, Noisy, Roll, advected
 from ups.evaluation.ladder import Rung, error, leading_protocol, match, measure
 from ups.evaluation.protocols import FROM_INITIAL, PDEBENCH
 from ups.evaluation.rows import RowStore, query, trajectory_scores
-from ups.models.peers import Persistence
+from ups.models.baselines import Persistence
 
 
 def silent(fraction, text=""):
@@ -44,21 +44,21 @@ def test_the_most_accurate_candidate_is_matched_if_none_is_accurate_enough():
         match([], advected(), PDEBENCH, 0.0)
 
 
-def test_rungs_are_ordered_from_the_trivial_to_ours_and_peers_alone_by_their_error(tmp_path):
+def test_rungs_are_ordered_from_the_trivial_to_ours_and_baselines_alone_by_their_error(tmp_path):
     found = climb(
         tmp_path,
-        Rung("known", "ceiling", Roll()),
+        Rung("known", "reference", Roll()),
         Rung("ours", "ours", Roll()),
         Rung("ours, worse", "ours", Roll(bias=2.0)),
-        Rung("good", "peer", Roll(bias=0.01)),
-        Rung("bad", "peer", Roll(bias=1.0)),
+        Rung("good", "baseline", Roll(bias=0.01)),
+        Rung("bad", "baseline", Roll(bias=1.0)),
         Rung("persistence", "trivial", Persistence()),
     )
     names = [rung["name"] for rung in found["ladder"]]
     assert names == ["persistence", "bad", "good", "ours", "ours, worse", "known", "codec ceiling"]
 
 
-def test_rows_hold_every_rung_and_the_ceiling_with_the_errors_that_they_make(tmp_path):
+def test_rows_hold_every_rung_and_the_reference_with_the_errors_that_they_make(tmp_path):
     climb(tmp_path, Rung("persistence", "trivial", Persistence()), Rung("ours", "ours", Roll()))
     scores = trajectory_scores(tmp_path / "rows.parquet", "pdebench", "nrmse")
     assert set(scores) == {"persistence", "ours", "codec ceiling"}
@@ -68,7 +68,7 @@ def test_rows_hold_every_rung_and_the_ceiling_with_the_errors_that_they_make(tmp
 
 
 def test_a_rung_that_cannot_be_scored_is_named_with_the_reason(tmp_path):
-    found = climb(tmp_path, Rung("needs ten", "peer", Roll(num_context=10)), Rung("ours", "ours", Roll()))
+    found = climb(tmp_path, Rung("needs ten", "baseline", Roll(num_context=10)), Rung("ours", "ours", Roll()))
     assert found["not_scored"] == {
         "from_initial": {"needs ten": "needs 10 context frames, the protocol gives 1"},
         "middle": dict.fromkeys(
@@ -78,7 +78,7 @@ def test_a_rung_that_cannot_be_scored_is_named_with_the_reason(tmp_path):
 
 
 def test_a_rung_that_blows_up_is_said_to(tmp_path):
-    found = climb(tmp_path, Rung("wild", "peer", Exploding()), Rung("ours", "ours", Roll()))
+    found = climb(tmp_path, Rung("wild", "baseline", Exploding()), Rung("ours", "ours", Roll()))
     assert any("wild blew up on" in note for note in found["notes"])
 
 
@@ -96,8 +96,8 @@ ENSEMBLES = (
     Rung("persistence", "trivial", Persistence()),
     Rung("ours", "ours", Roll(bias=0.1)),
     Rung("noisy ours", "ours", Noisy(), num_members=4),
-    Rung("noisy peer", "peer", Noisy(bias=0.1), num_members=3),
-    Rung("ceiling", "ceiling", Noisy(), num_members=4),
+    Rung("noisy baseline", "baseline", Noisy(bias=0.1), num_members=3),
+    Rung("reference", "reference", Noisy(), num_members=4),
 )
 
 
@@ -128,15 +128,15 @@ def test_with_members_every_rung_has_the_proper_scores_and_protocols_rank_by_the
     assert spread["noisy ours"].mean() == pytest.approx(0.01 * 5 / 4, rel=0.2)  # (M + 1) / M variances
 
 
-def test_a_ceiling_is_scored_and_costed_and_stands_on_top_of_ours_in_their_given_order(tmp_path):
+def test_a_reference_is_scored_and_costed_and_stands_on_top_of_ours_in_their_given_order(tmp_path):
     found = climb(tmp_path, *ENSEMBLES)
     assert found["ladder"] == [
         {"name": "persistence", "kind": "trivial", "frames_read": 1},
-        {"name": "noisy peer", "kind": "peer", "frames_read": 1, "num_members": 3},
+        {"name": "noisy baseline", "kind": "baseline", "frames_read": 1, "num_members": 3},
         {"name": "ours", "kind": "ours", "frames_read": 1},
         {"name": "noisy ours", "kind": "ours", "frames_read": 1, "num_members": 4},
-        {"name": "ceiling", "kind": "ceiling", "frames_read": 1, "num_members": 4},
-        {"name": "codec ceiling", "kind": "ceiling"},
+        {"name": "reference", "kind": "reference", "frames_read": 1, "num_members": 4},
+        {"name": "codec ceiling", "kind": "reference"},
     ]
     costs = query(tmp_path / "rows.parquet", "select distinct stepper from rows where protocol = 'cost'")
     assert set(costs["stepper"]) == {rung.name for rung in ENSEMBLES}
@@ -151,9 +151,9 @@ def test_the_members_shown_are_of_the_median_example(tmp_path):
         np.testing.assert_array_equal(file["truth"], data.values[median, 10:])
         shown = {name.partition("/")[2] for name in file if name.startswith("members/")}
         np.testing.assert_allclose(
-            file["members/ceiling"].mean(0), examples["forecast/ceiling"][1], rtol=1e-5
+            file["members/reference"].mean(0), examples["forecast/reference"][1], rtol=1e-5
         )
-    assert shown == {"noisy ours", "noisy peer", "ceiling"}
+    assert shown == {"noisy ours", "noisy baseline", "reference"}
 
 
 def test_the_error_of_an_ensemble_is_its_crps_with_the_same_noise_at_every_call():
@@ -174,5 +174,5 @@ def test_an_ensemble_is_forecast_and_charged_with_all_its_members(tmp_path):
             seen.add(len(state))
             return super().advance(state, generator)
 
-    climb(tmp_path, Rung("ours", "ours", Roll()), Rung("noisy", "peer", Watching(), num_members=5))
+    climb(tmp_path, Rung("ours", "ours", Roll()), Rung("noisy", "baseline", Watching(), num_members=5))
     assert seen == {30, 5}  # six trajectories at once, and one alone

@@ -4,7 +4,7 @@ import torch
 from lines import on_its_grid, on_line
 from ups.evaluation.ladder import Rung
 from ups.evaluation.outcomes import compare_outcomes, outcome, sampling_distance, shares
-from ups.models.peers import Persistence
+from ups.models.baselines import Persistence
 from ups.streams import stream
 
 FIELDS = on_line(("u",), ("1",), 1.0, 100.0, params=("nu",), cells=8)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from lines import on_its_grid, on_line
+from ups.models.baselines import TunedFNO
 from ups.models.misfits import misfits
 from ups.models.normalizer import fit_normalizer
-from ups.models.peers import TunedFNO
 from ups.streams import stream
 from ups.types import Grid
 
@@ -23,8 +23,8 @@ def data(nu=(0.001, 0.01), num_cells=32, extent=1.0, name="u", **changes):
 
 @pytest.fixture(scope="module")
 def model():
-    peer = TunedFNO(num_context=2, width=8, modes=4)
-    return peer.build(FIELDS, fit_normalizer(data()), stream(0, "peer"))
+    baseline = TunedFNO(num_context=2, width=8, modes=4)
+    return baseline.build(FIELDS, fit_normalizer(data()), stream(0, "baseline"))
 
 
 def test_the_training_data_fit(model):

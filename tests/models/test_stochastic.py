@@ -9,8 +9,8 @@ from ups import checkpoint
 from ups.checkpoint import save
 from ups.evaluation.rollout import rollout
 from ups.models.ablation import dead_branches
+from ups.models.baselines import UNet1d
 from ups.models.normalizer import fit_normalizer
-from ups.models.peers import UNet1d
 from ups.models.stochastic import StochasticOperator
 from ups.streams import stream
 from ups.types import OPEN, Stepper, UserError
@@ -25,32 +25,32 @@ def trajectory(num_cells=32):
 
 
 def build(seed=0, disturbed=True, fields=FIELDS):
-    peer = SETTINGS.build(fields, fit_normalizer(trajectory()), stream(seed, "init"))
+    baseline = SETTINGS.build(fields, fit_normalizer(trajectory()), stream(seed, "init"))
     if disturbed:
         generator = stream(0, "disturb")
         with torch.no_grad():
-            for parameter in peer.parameters():
+            for parameter in baseline.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    return peer
+    return baseline
 
 
-def roll(peer, train, num_steps=2, seed=0):
-    state, generator = peer.encode(train.values, train.params), stream(seed, "members")
+def roll(baseline, train, num_steps=2, seed=0):
+    state, generator = baseline.encode(train.values, train.params), stream(seed, "members")
     for _ in range(num_steps):
-        state = peer.advance(state, generator)
-    return peer.decode(state)
+        state = baseline.advance(state, generator)
+    return baseline.decode(state)
 
 
 def test_it_is_a_stepper_that_starts_as_persistence():
-    peer = build(disturbed=False)
-    assert isinstance(peer, Stepper)
-    torch.testing.assert_close(roll(peer, trajectory()), trajectory().values[:, -1])
+    baseline = build(disturbed=False)
+    assert isinstance(baseline, Stepper)
+    torch.testing.assert_close(roll(baseline, trajectory()), trajectory().values[:, -1])
 
 
 def test_members_differ_and_equal_generators_give_equal_members():
-    peer, train = build(), trajectory()
+    baseline, train = build(), trajectory()
     first, again, other = (
-        rollout(peer, train.values, train.params, 2, 3, stream(seed, "members")) for seed in (0, 0, 1)
+        rollout(baseline, train.values, train.params, 2, 3, stream(seed, "members")) for seed in (0, 0, 1)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -59,25 +59,25 @@ def test_members_differ_and_equal_generators_give_equal_members():
 
 
 def test_noise_is_fresh_at_every_step_and_in_every_row():
-    peer, train = build(), trajectory()
+    baseline, train = build(), trajectory()
     same = on_its_grid(train.values[:1].expand(2, -1, -1, -1), train.params[:1].expand(2, -1), FIELDS)
-    state, generator = peer.encode(same.values, same.params), stream(0, "members")
-    one, two = (peer.advance(state, generator)[0] for _ in range(2))
+    state, generator = baseline.encode(same.values, same.params), stream(0, "members")
+    one, two = (baseline.advance(state, generator)[0] for _ in range(2))
     assert not torch.allclose(one, two)
     assert not torch.allclose(one[0], one[1])
     with pytest.raises(ValueError, match="give a generator"):
-        peer.advance(state)
+        baseline.advance(state)
 
 
 @pytest.mark.parametrize("silenced", ["local", "whole"])
 def test_both_kinds_of_noise_reach_the_forecast(silenced):
-    peer, train = build(), trajectory().select(slice(0, 1))
+    baseline, train = build(), trajectory().select(slice(0, 1))
     with torch.no_grad():
         if silenced == "local":
-            peer.network.lift.weight[:, 2:].zero_()
+            baseline.network.lift.weight[:, 2:].zero_()
         else:
-            peer.condition.linear.weight.zero_()
-    members = rollout(peer, train.values, train.params, 1, 8, stream(0, "members"))
+            baseline.condition.linear.weight.zero_()
+    members = rollout(baseline, train.values, train.params, 1, 8, stream(0, "members"))
     assert members.std(0).min() > 0
 
 
@@ -85,12 +85,12 @@ def test_both_kinds_of_noise_reach_the_forecast(silenced):
 def test_the_noise_along_the_line_has_variance_one_and_the_width_that_is_asked_for(num_cells):
     settings = SETTINGS.model_copy(update={"noise_channels": 3, "noise_widths": (0.0, 1.5)})
     data = trajectory(num_cells)
-    peer = settings.build(data.fields, fit_normalizer(data), stream(0, "init"))
+    baseline = settings.build(data.fields, fit_normalizer(data), stream(0, "init"))
     seen, num = [], 20_000
-    peer.network.register_forward_pre_hook(lambda module, given: seen.append(given[0][:, 2:]))
+    baseline.network.register_forward_pre_hook(lambda module, given: seen.append(given[0][:, 2:]))
     still = torch.full((num, 1, 2, num_cells), 3.0)
     with torch.no_grad():
-        peer.advance(peer.encode(still, torch.full((num, 1), 0.1)), stream(0, "members"))
+        baseline.advance(baseline.encode(still, torch.full((num, 1), 0.1)), stream(0, "members"))
     # noise smoothed by a Gaussian of standard deviation w is correlated as exp(-distance^2 / (4 w^2))
     place = torch.arange(num_cells)
     distance = torch.minimum((place[:, None] - place) % num_cells, (place - place[:, None]) % num_cells)
@@ -101,22 +101,22 @@ def test_the_noise_along_the_line_has_variance_one_and_the_width_that_is_asked_f
 
 
 def test_noise_for_every_cell_has_no_preferred_place():
-    peer, num = build(), 4000
+    baseline, num = build(), 4000
     still = torch.full((num, 1, 2, 32), 3.0)
     with torch.no_grad():
-        state = peer.advance(peer.encode(still, torch.full((num, 1), 0.1)), stream(0, "members"))
-    variance = peer.decode(state).var(0)
+        state = baseline.advance(baseline.encode(still, torch.full((num, 1), 0.1)), stream(0, "members"))
+    variance = baseline.decode(state).var(0)
     # on a field that is the same everywhere the law is the same everywhere: standard error sqrt(2 / 4000) = 2 %
     assert ((variance / variance.mean(1, keepdim=True)) - 1).abs().max() < 0.1
 
 
 def test_what_one_row_holds_does_not_change_another():
-    peer, train = build(), trajectory()
+    baseline, train = build(), trajectory()
     values = train.values.clone()
     values[1:] += 1
-    other = roll(peer, on_its_grid(values, train.params, FIELDS))
-    torch.testing.assert_close(other[0], roll(peer, train)[0], rtol=1e-5, atol=1e-5)
-    assert not torch.allclose(other[1:], roll(peer, train)[1:])
+    other = roll(baseline, on_its_grid(values, train.params, FIELDS))
+    torch.testing.assert_close(other[0], roll(baseline, train)[0], rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(other[1:], roll(baseline, train)[1:])
 
 
 def test_a_conserved_field_keeps_its_mean_whatever_the_noise_and_another_does_not():
@@ -126,9 +126,9 @@ def test_a_conserved_field_keeps_its_mean_whatever_the_noise_and_another_does_no
 
 
 def test_parameters_of_the_equation_matter_and_are_not_needed():
-    peer, train = build(), trajectory()
+    baseline, train = build(), trajectory()
     assert not torch.allclose(
-        roll(peer, train), roll(peer, on_its_grid(train.values, train.params.flip(0), FIELDS))
+        roll(baseline, train), roll(baseline, on_its_grid(train.values, train.params.flip(0), FIELDS))
     )
     fields = replace(FIELDS, params=())
     none = on_its_grid(train.values, torch.empty(4, 0), fields)
@@ -137,34 +137,34 @@ def test_parameters_of_the_equation_matter_and_are_not_needed():
 
 
 def test_every_layer_is_used_and_learns():
-    peer, train = build(disturbed=False), trajectory()
-    assert dead_branches(peer, lambda: roll(peer, train)) == []
-    peer = build()
-    roll(peer, train).square().mean().backward()
-    assert all(p.grad is not None and p.grad.any() for p in peer.parameters())
+    baseline, train = build(disturbed=False), trajectory()
+    assert dead_branches(baseline, lambda: roll(baseline, train)) == []
+    baseline = build()
+    roll(baseline, train).square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in baseline.parameters())
 
 
-def test_equal_generators_build_equal_peers():
+def test_equal_generators_build_equal_baselines():
     a, b, c = (build(seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert not all(torch.equal(a[name], c[name]) for name in a)
 
 
 def test_what_is_loaded_gives_the_same_bits(tmp_path):
-    peer = build()
-    save(peer, tmp_path)
+    baseline = build()
+    save(baseline, tmp_path)
     loaded = checkpoint.load(tmp_path)
-    assert torch.equal(roll(loaded, trajectory()), roll(peer, trajectory()))
-    assert loaded.manifest() == peer.manifest()
+    assert torch.equal(roll(loaded, trajectory()), roll(baseline, trajectory()))
+    assert loaded.manifest() == baseline.manifest()
     assert loaded.fields == FIELDS
 
 
 def test_each_kind_comes_back_as_itself(tmp_path):
     other = UNet1d(width=4, multipliers=(1, 2))
-    peers = build(), other.build(FIELDS, fit_normalizer(trajectory()), stream(0, "init"))
-    for place, peer in enumerate(peers):
-        save(peer, tmp_path / str(place))
-        assert type(checkpoint.load(tmp_path / str(place))) is type(peer)
+    baselines = build(), other.build(FIELDS, fit_normalizer(trajectory()), stream(0, "init"))
+    for place, baseline in enumerate(baselines):
+        save(baseline, tmp_path / str(place))
+        assert type(checkpoint.load(tmp_path / str(place))) is type(baseline)
 
 
 def test_settings_that_do_not_fit_the_data_are_named():

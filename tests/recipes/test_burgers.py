@@ -5,11 +5,13 @@ from ups.recipes import burgers
 from ups.types import UserError
 
 
-def test_the_operator_and_every_peer_get_the_same_training():
+def test_the_operator_and_every_baseline_get_the_same_training():
     run = burgers.reference()
     assert set(run.baselines) == {"pdebench_fno", "unet", "dilated_resnet", "tuned_fno"}
     assert run.training.seconds == 600
-    assert "training" not in {name for peer in run.baselines.values() for name in type(peer).model_fields}
+    assert "training" not in {
+        name for baseline in run.baselines.values() for name in type(baseline).model_fields
+    }
 
 
 def test_the_quick_recipe_is_the_reference_on_our_own_data_and_a_coarser_state_for_less_time():

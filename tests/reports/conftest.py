@@ -20,13 +20,13 @@ LADDER = [
     {"name": "persistence", "kind": "trivial"},
     {"name": "linear", "kind": "trivial"},
     {"name": "coarse solver (64 cells)", "kind": "solver"},
-    {"name": "FNO", "kind": "peer"},
-    {"name": "FNO (tuned)", "kind": "peer"},
-    {"name": "dilated ResNet", "kind": "peer"},
+    {"name": "FNO", "kind": "baseline"},
+    {"name": "FNO (tuned)", "kind": "baseline"},
+    {"name": "dilated ResNet", "kind": "baseline"},
     {"name": "operator", "kind": "ours"},
     {"name": "+ corrector", "kind": "ours"},
     {"name": "+ student", "kind": "ours"},
-    {"name": "autoencoder", "kind": "ceiling"},
+    {"name": "autoencoder", "kind": "reference"},
 ]
 
 

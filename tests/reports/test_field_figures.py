@@ -18,13 +18,13 @@ def test_images_hold_truth_forecasts_and_errors_on_common_scales(examples):
     images = [axes.images[0] for axes in figure.axes if axes.images and axes.get_label() != "<colorbar>"]
     assert len(images) == 15
     for line in range(3):
-        truth, peer, peer_error, ours, our_error = images[5 * line : 5 * line + 5]
+        truth, baseline, baseline_error, ours, our_error = images[5 * line : 5 * line + 5]
         expected = examples["truth"][line, :, 0]
         forecast = examples["forecast/operator"][line, :, 0]
         np.testing.assert_allclose(truth.get_array(), expected)
         np.testing.assert_allclose(our_error.get_array(), forecast - expected)
-        assert truth.get_clim() == peer.get_clim() == ours.get_clim() == (expected.min(), expected.max())
-        assert peer_error.get_clim() == our_error.get_clim()
+        assert truth.get_clim() == baseline.get_clim() == ours.get_clim() == (expected.min(), expected.max())
+        assert baseline_error.get_clim() == our_error.get_clim()
         assert our_error.get_clim()[0] == -our_error.get_clim()[1]
     labels = {axes.get_ylabel() for axes in figure.axes} | {axes.get_xlabel() for axes in figure.axes}
     assert {"u (m/s)", "error", "x (m)", "t (s)"} <= labels
@@ -48,7 +48,7 @@ def test_relative_l2_of_zero_is_one():
 
 
 def test_spectra_leave_out_the_mean_and_draw_each_rung_that_has_one(examples):
-    styles = rung_styles([Rung("operator", "ours"), Rung("absent", "peer")])
+    styles = rung_styles([Rung("operator", "ours"), Rung("absent", "baseline")])
     figure = spectra(examples, styles, 0, ("energy", "k", " s"))
     assert len(figure.axes) == len(examples["spectrum_time"])
     truth, ours = figure.axes[1].lines

@@ -15,7 +15,7 @@ from ups.reports.figures import (
 from ups.reports.palette import rung_styles
 from ups.reports.run_folder import Curve, Rung
 
-STYLES = rung_styles([Rung("FNO", "peer"), Rung("ours", "ours")])
+STYLES = rung_styles([Rung("FNO", "baseline"), Rung("ours", "ours")])
 TIME = np.arange(1.0, 6.0)
 
 
@@ -27,9 +27,9 @@ def test_the_band_covers_the_true_mean_as_often_as_it_says():
 
 
 def test_lines_are_the_mean_over_trajectories_and_stop_where_a_rung_blows_up():
-    ours, peer = np.full((4, 5), 0.1), np.full((4, 5), 0.2)
-    ours[1], peer[2, 3:] = 0.3, np.inf
-    curves = {"FNO": Curve(TIME, peer), "ours": Curve(TIME, ours)}
+    ours, baseline = np.full((4, 5), 0.1), np.full((4, 5), 0.2)
+    ours[1], baseline[2, 3:] = 0.3, np.inf
+    curves = {"FNO": Curve(TIME, baseline), "ours": Curve(TIME, ours)}
     axes = error_against_time(curves, STYLES, ["ours"], "nRMSE", " (s)", 0.0).axes[0]
     lines = {line.get_color(): line.get_ydata() for line in axes.lines}
     np.testing.assert_allclose(lines[STYLES["ours"].ink.light], 0.15)
@@ -59,14 +59,14 @@ def test_every_rung_has_its_mark_at_cost_and_error():
     assert {text.get_text() for text in axes.texts} == {"FNO", "ours"}
 
 
-def test_a_ceiling_has_a_mark_and_is_not_on_the_front():
+def test_a_reference_has_a_mark_and_is_not_on_the_front():
     points = {"trivial": (1.0, 1.0, 0.9, 1.1), "ours": (4.0, 0.2, 0.1, 0.3), "known": (2.0, 0.1, 0.05, 0.2)}
-    styles = rung_styles([Rung("trivial", "trivial"), Rung("ours", "ours"), Rung("known", "ceiling")])
+    styles = rung_styles([Rung("trivial", "trivial"), Rung("ours", "ours"), Rung("known", "reference")])
     steps = {}
-    for ceilings in ((), ("known",)):
-        axes = accuracy_against_cost(points, styles, "nRMSE", ceilings).axes[0]
+    for references in ((), ("known",)):
+        axes = accuracy_against_cost(points, styles, "nRMSE", references).axes[0]
         front = next(line for line in axes.lines if line.get_drawstyle() == "steps-post")
-        steps[ceilings] = front.get_xdata().tolist()
+        steps[references] = front.get_xdata().tolist()
         assert {text.get_text() for text in axes.texts} == set(points)
     assert steps == {(): [1.0, 2.0], ("known",): [1.0, 4.0]}
 

@@ -22,18 +22,23 @@ def say(make_run):
             errors[name] = level * hard * noise[name]
             if name in broken:
                 errors[name][5, 1:] = np.inf
-        kinds = kinds or {"persistence": "trivial", "solver": "solver", "peer": "peer", "tuned": "peer"}
+        kinds = kinds or {
+            "persistence": "trivial",
+            "solver": "solver",
+            "baseline": "baseline",
+            "tuned": "baseline",
+        }
         run = read_run(make_run(errors, [kinds.get(name, "ours") for name in levels], **(record or {})))
         return headline(run, ladder_table(run, run.questions[0]))
 
     return sentence
 
 
-def test_a_win_states_error_interval_metric_factor_and_the_best_peer(say):
-    found = say(persistence=1.0, peer=0.2, tuned=0.1, operator=0.02)
+def test_a_win_states_error_interval_metric_factor_and_the_best_baseline(say):
+    found = say(persistence=1.0, baseline=0.2, tuned=0.1, operator=0.02)
     assert found.sentence.startswith("Ours, operator, has an error of 0.02")
     assert "nRMSE" in found.sentence
-    assert "times below the best peer, tuned, at 0.1" in found.sentence
+    assert "times below the best baseline, tuned, at 0.1" in found.sentence
     factor = float(found.sentence.split(": ")[1].split(" times")[0])
     assert factor == pytest.approx(5, rel=0.1)
     assert "pdebench" in found.basis
@@ -41,9 +46,9 @@ def test_a_win_states_error_interval_metric_factor_and_the_best_peer(say):
 
 
 def test_a_loss_is_called_a_loss(say):
-    found = say(persistence=1.0, peer=0.2, tuned=0.01, operator=0.02)
+    found = say(persistence=1.0, baseline=0.2, tuned=0.01, operator=0.02)
     assert "it loses, 2" in found.sentence
-    assert "times above the best peer, tuned" in found.sentence
+    assert "times above the best baseline, tuned" in found.sentence
 
 
 def test_each_rung_is_compared_once_where_the_solver_is_the_rung_below(say):
@@ -56,36 +61,37 @@ def test_each_rung_is_compared_once_where_the_solver_is_the_rung_below(say):
 
 def test_a_tie_is_not_called_a_win(say):
     assert (
-        "not distinguishable from the best peer" in say(persistence=1.0, peer=0.02, operator=0.01995).sentence
+        "not distinguishable from the best baseline"
+        in say(persistence=1.0, baseline=0.02, operator=0.01995).sentence
     )
 
 
 def test_a_blow_up_of_ours_is_no_win(say):
-    found = say(persistence=1.0, peer=0.2, operator=0.02, broken=["operator"])
+    found = say(persistence=1.0, baseline=0.2, operator=0.02, broken=["operator"])
     assert "infinite mean nRMSE (blows up on 1 of 60" in found.sentence
-    assert "loses to the best peer" in found.sentence
+    assert "loses to the best baseline" in found.sentence
 
 
-def test_a_blow_up_of_the_peer_gives_no_factor(say):
-    found = say(persistence=1.0, peer=0.2, operator=0.02, broken=["peer"])
-    assert "without blowing up as does the best peer" in found.sentence
+def test_a_blow_up_of_the_baseline_gives_no_factor(say):
+    found = say(persistence=1.0, baseline=0.2, operator=0.02, broken=["baseline"])
+    assert "without blowing up as does the best baseline" in found.sentence
     assert "times below" not in found.sentence
 
 
-def test_without_peers_the_opponent_is_what_stands_below(say):
+def test_without_baselines_the_opponent_is_what_stands_below(say):
     assert "times below the coarse solver, solver" in say(persistence=1.0, solver=0.2, operator=0.02).sentence
     assert "times below the best trivial baseline" in say(persistence=1.0, operator=0.02).sentence
     assert "no verdict" in say(operator=0.02).sentence
 
 
 def test_without_ours_the_lowest_error_is_named(say):
-    assert say(persistence=1.0, peer=0.2).sentence.startswith(
-        "No rung of ours was scored; the lowest error is that of peer"
+    assert say(persistence=1.0, baseline=0.2).sentence.startswith(
+        "No rung of ours was scored; the lowest error is that of baseline"
     )
 
 
 def test_the_best_of_several_rungs_is_owned_up_to(say):
-    found = say(persistence=1.0, peer=0.2, operator=0.02, corrector=0.01, student=0.015)
+    found = say(persistence=1.0, baseline=0.2, operator=0.02, corrector=0.01, student=0.015)
     assert found.sentence.startswith("Our best rung, corrector,")
     assert "best of 3 was picked" in found.basis
     assert any(finding.startswith("student: harms") for finding in found.findings)
@@ -104,10 +110,10 @@ def test_ensembles_are_compared_with_every_noise_baseline_their_mean_and_the_per
     run = read_run(ensemble_dir)
     found = headline(run, ladder_table(run, run.questions[0]))
     assert found.sentence.startswith("Our best rung, student, has a fair CRPS of 0.")
-    assert "times below the best peer, wide noise" in found.sentence
+    assert "times below the best baseline, wide noise" in found.sentence
     assert "ranked by the fair CRPS" in found.basis
     findings = "\n".join(found.findings)
-    assert re.search(r"^operator: .*, against point peer\.$", findings, re.M)
+    assert re.search(r"^operator: .*, against point baseline\.$", findings, re.M)
     assert re.search(r"^corrector: .*, against operator\.$", findings, re.M)
     assert re.search(r"^corrector: .*, against wide noise\.$", findings, re.M)
     assert re.search(

@@ -6,8 +6,8 @@ from ups.reports.ladder_table import ladder_table, ratio_of
 from ups.reports.run_folder import RunFolder, read_run
 from ups.statistics.bootstrap import Interval
 
-KINDS = ["trivial", "solver", "peer", "peer", "ours", "ours", "ours", "ceiling"]
-NAMES = ["persistence", "solver", "weak peer", "strong peer", "operator", "same", "worse", "codec"]
+KINDS = ["trivial", "solver", "baseline", "baseline", "ours", "ours", "ours", "reference"]
+NAMES = ["persistence", "solver", "weak baseline", "strong baseline", "operator", "same", "worse", "codec"]
 
 
 @pytest.fixture
@@ -45,16 +45,16 @@ def test_each_rung_stands_on_the_one_below(make_run, errors):
     assert {row.rung.name: row.below for row in table.rows} == {
         "persistence": None,
         "solver": "persistence",
-        "weak peer": "solver",
-        "strong peer": "solver",
-        "operator": "strong peer",
+        "weak baseline": "solver",
+        "strong baseline": "solver",
+        "operator": "strong baseline",
         "same": "operator",
         "worse": "same",
         "codec": None,
     }
-    assert table.best("peer") == "strong peer"
+    assert table.best("baseline") == "strong baseline"
     assert table.row("operator").verdict.skill.mean == pytest.approx(
-        1 - errors["operator"].mean() / errors["strong peer"].mean()
+        1 - errors["operator"].mean() / errors["strong baseline"].mean()
     )
 
 
@@ -68,20 +68,20 @@ def test_verdicts_tell_help_from_nothing_from_harm(make_run, errors):
     )  # by a tenth, far less than trajectories differ: the comparison is paired
 
 
-def test_the_best_peer_is_not_the_one_that_blows_up_once(make_run, errors):
-    errors["strong peer"][3, 2:] = np.inf
+def test_the_best_baseline_is_not_the_one_that_blows_up_once(make_run, errors):
+    errors["strong baseline"][3, 2:] = np.inf
     table = table_of(make_run(errors, KINDS))
-    assert table.best("peer") == "weak peer"
-    row = table.row("strong peer")
+    assert table.best("baseline") == "weak baseline"
+    row = table.row("strong baseline")
     assert (row.num_blown_up, row.error.mean, row.verdict.word) == (1, np.inf, "harms")
-    assert row.median == pytest.approx(np.median(errors["strong peer"].mean(1)))
+    assert row.median == pytest.approx(np.median(errors["strong baseline"].mean(1)))
 
 
 def test_a_missing_kind_is_stepped_over(make_run, errors):
     kept = {name: errors[name] for name in ("persistence", "operator")}
     table = table_of(make_run(kept, ["trivial", "ours"]))
     assert table.row("operator").below == "persistence"
-    assert table.best("peer") is None
+    assert table.best("baseline") is None
 
 
 def test_what_could_not_be_scored_says_why(make_run, errors):
@@ -95,16 +95,16 @@ def test_what_could_not_be_scored_says_why(make_run, errors):
 
 def test_a_point_forecast_stands_on_point_forecasts_and_an_ensemble_on_anything(make_run, errors):
     run = read_run(make_run(errors, KINDS))
-    drawn = ("strong peer", "same")
+    drawn = ("strong baseline", "same")
     ladder = [
         entry.model_copy(update={"num_members": 4 if entry.name in drawn else 1})
         for entry in run.record.ladder
     ]
     run = RunFolder(run.path, run.record.also(ladder=tuple(ladder)))
     table = ladder_table(run, run.questions[0])
-    assert table.row("operator").below == "weak peer"
+    assert table.row("operator").below == "weak baseline"
     assert table.row("same").below == "operator"
-    assert table.best("peer") == "strong peer"
+    assert table.best("baseline") == "strong baseline"
 
 
 def test_the_mean_of_the_members_is_judged_by_its_own_metric(ensemble_dir):
@@ -117,9 +117,14 @@ def test_the_mean_of_the_members_is_judged_by_its_own_metric(ensemble_dir):
     assert row.mean_verdict.skill.mean == pytest.approx(
         1 - nrmse["corrector"].mean() / nrmse["operator"].mean()
     )
-    ceiling = table.row("perfect ensemble")
-    assert (ceiling.below, ceiling.verdict, ceiling.mean_verdict, ceiling.skill) == (None, None, None, None)
-    assert ceiling.cost["ms_per_frame"] > 0
+    reference = table.row("perfect ensemble")
+    assert (reference.below, reference.verdict, reference.mean_verdict, reference.skill) == (
+        None,
+        None,
+        None,
+        None,
+    )
+    assert reference.cost["ms_per_frame"] > 0
 
 
 def test_a_ratio_is_what_the_skill_leaves():

@@ -34,7 +34,7 @@ def test_hues_of_neighbouring_rungs_of_ours_differ():
 
 def test_a_rung_keeps_its_style_whatever_other_kinds_are_there():
     alone = rung_styles([Rung("a", "ours"), Rung("b", "ours")])
-    among = rung_styles([Rung("p", "peer"), Rung("a", "ours"), Rung("q", "peer"), Rung("b", "ours")])
+    among = rung_styles([Rung("p", "baseline"), Rung("a", "ours"), Rung("q", "baseline"), Rung("b", "ours")])
     assert alone["a"] == among["a"]
     assert alone["b"] == among["b"]
     assert among["a"] != among["b"]
@@ -42,9 +42,9 @@ def test_a_rung_keeps_its_style_whatever_other_kinds_are_there():
 
 
 def test_more_rungs_than_colors_and_unknown_kinds_still_have_a_style():
-    assert len(rung_styles([Rung(str(i), "peer") for i in range(9)] + [Rung("x", "strange")])) == 10
+    assert len(rung_styles([Rung(str(i), "baseline") for i in range(9)] + [Rung("x", "strange")])) == 10
 
 
-def test_two_ceilings_are_told_apart():
-    styles = rung_styles([Rung("perfect ensemble", "ceiling", 16), Rung("codec ceiling", "ceiling")])
+def test_two_references_are_told_apart():
+    styles = rung_styles([Rung("perfect ensemble", "reference", 16), Rung("codec ceiling", "reference")])
     assert styles["perfect ensemble"].ink != styles["codec ceiling"].ink

@@ -201,13 +201,13 @@ def test_guards_and_overfitting_are_printed_where_they_were_found(uncertain):
     assert "70, stopped early" in markdown
 
 
-def test_figures_show_the_ceiling_beside_the_competitors_and_the_mean_of_an_ensemble(uncertain):
+def test_figures_show_the_reference_beside_the_competitors_and_the_mean_of_an_ensemble(uncertain):
     text = (uncertain / "report.html").read_text()
     figures = (part.partition("</figure>")[0] for part in text.split('<figure id="')[1:])
     plates = {figure.partition('"')[0]: figure for figure in figures}
     assert "perfect ensemble" in plates["accuracy_cost"]
     assert "codec ceiling" not in plates["accuracy_cost"]
-    assert "the ceiling left out." in plates["accuracy_cost"]
+    assert "the reference left out." in plates["accuracy_cost"]
     assert "Of an ensemble its mean is shown." in plates["space_time_0"]
     assert "perfect ensemble" in plates["error_pdebench"]
     assert {"rank_histograms", "spread_time", "fans_0", "samples_0", "spread_spectra_0"} <= set(plates)
@@ -264,9 +264,9 @@ def test_bars_keep_the_order_of_the_errors_inside_the_cell(run_dir):
     assert all(0 <= bar.low <= bar.mean <= bar.high <= 100 for bar in bars.values())
 
 
-def test_a_ceiling_far_below_does_not_squeeze_the_scale(make_run):
+def test_a_reference_far_below_does_not_squeeze_the_scale(make_run):
     errors = {"a": np.full((3, 2), 0.5), "b": np.full((3, 2), 0.25), "codec": np.full((3, 2), 1e-8)}
-    run = read_run(make_run(errors, ["peer", "ours", "ceiling"]))
+    run = read_run(make_run(errors, ["baseline", "ours", "reference"]))
     bars = interval_bars(ladder_table(run, run.questions[0]))
     assert bars["codec"].mean == 0
     assert bars["a"].mean - bars["b"].mean > 50
@@ -282,5 +282,5 @@ def test_the_best_rung_of_each_metric_follows_its_direction(make_run, run_dir):
     mean, error = lines["relative_l2"].values["FNO"]
     assert mean == pytest.approx(scores.mean())
     assert error == pytest.approx(scores.std(ddof=1) / 10)
-    other = read_run(make_run({"a": np.full((3, 2), 0.5), "b": np.full((3, 2), 0.25)}, ["peer", "ours"]))
+    other = read_run(make_run({"a": np.full((3, 2), 0.5), "b": np.full((3, 2), 0.25)}, ["baseline", "ours"]))
     assert metric_lines(other, ladder_table(other, other.questions[0]))[0].best == "b"

@@ -37,7 +37,7 @@ def test_a_run_leaves_all_its_evidence(tiny_run):
     assert record["settings"] == tiny().model_dump(mode="json")
     assert record["stages"].keys() == {"operator", "tuned_fno"}
     kinds = [rung["kind"] for rung in record["ladder"]]
-    assert kinds == ["trivial", "solver", "peer", "ours", "ceiling"]
+    assert kinds == ["trivial", "solver", "baseline", "ours", "reference"]
     assert not [path for path in tiny_run.rglob("*") if "tmp" in path.name or "partial" in path.name]
 
 
@@ -116,9 +116,9 @@ def test_what_stands_on_the_operator_is_trained_judged_scored_and_saved(kicked_r
     assert list(record["stages"]) == ["operator", "crps_operator", "corrector", "student"]
     members = {rung["name"]: (rung["kind"], rung.get("num_members", 1)) for rung in record["ladder"]}
     assert members["operator"] == ("ours", 1)
-    assert members["operator + colored noise"] == ("peer", 3)
+    assert members["operator + colored noise"] == ("baseline", 3)
     assert members["corrector"] == members["student"] == ("ours", 3)
-    assert members["perfect ensemble"] == ("ceiling", 3)
+    assert members["perfect ensemble"] == ("reference", 3)
     scores = trajectory_scores(kicked_run / "rows.parquet", "pdebench", "fair_crps")
     assert {values.shape for values in scores.values()} == {(1, 4)}
     assert scores["perfect ensemble"].mean() < scores["persistence"].mean()
@@ -171,7 +171,7 @@ def test_a_steady_prior_stands_beside_climatology_and_its_outcomes_are_counted(t
     assert again["climatology"].shape == (1, 40)
 
 
-def test_a_codec_with_parameters_is_trained_first_and_is_the_ceiling(tmp_path):
+def test_a_codec_with_parameters_is_trained_first_and_is_the_reference(tmp_path):
     settings = tiny().model_copy(update={"codec": Convolutional(num_levels=1, dim=1, width=8)})
     settings = settings.model_copy(
         update={"operator": Transformer(hidden_dim=16, num_heads=2, depth=1, group_size=16)}

@@ -34,10 +34,10 @@ def test_the_forecast_is_the_rollout_in_the_layout_of_the_input(tiny_run, source
     assert torch.equal(read.params, test_split.params)
 
 
-def test_a_peer_forecasts_from_as_many_frames_as_it_needs(tiny_run, source, tmp_path, test_split):
+def test_a_baseline_forecasts_from_as_many_frames_as_it_needs(tiny_run, source, tmp_path, test_split):
     predict(tiny_run, source, tmp_path / "out.hdf5", num_steps=3, start=4, stepper="tuned_fno")
-    peer = load_rung(tiny_run, "tuned_fno")
-    expected = ups.rollout(peer, test_split.values[:, 3:5], test_split.params, 3)[0]
+    baseline = load_rung(tiny_run, "tuned_fno")
+    expected = ups.rollout(baseline, test_split.values[:, 3:5], test_split.params, 3)[0]
     assert torch.equal(PDEBench(file=(tmp_path / "out.hdf5",)).load().values[:, 1:], expected)
 
 

@@ -40,7 +40,7 @@ def test_the_denoiser_of_an_image_run_is_probed_as_it_was_after_training(tiny_im
         assert sum(norm**2 for norm in norms) == pytest.approx(each["curvature"]["gradient_norm"] ** 2)
 
 
-def test_operator_and_peers_of_a_run_are_probed_under_their_forecast_loss(tiny_run):
+def test_operator_and_baselines_of_a_run_are_probed_under_their_forecast_loss(tiny_run):
     found = measured(probe(tiny_run, [*FEW, "num_windows=4"], lambda _: None))
     assert {each["stage"] for each in found} == {"operator", "tuned_fno"}
     for each in found:
@@ -65,7 +65,7 @@ def test_the_forecast_objective_is_the_loss_of_the_stage_and_scales_with_it(tiny
     assert trace(4.0) == pytest.approx(4 * trace(1.0), rel=1e-4)
 
 
-def test_corrector_student_and_stochastic_peers_are_probed_too(kicked_run):
+def test_corrector_student_and_stochastic_baselines_are_probed_too(kicked_run):
     found = measured(probe(kicked_run, [*FEW, "num_windows=4", "num_levels=2"], lambda _: None))
     assert [(each["stage"], each["curvature"]["objective"]) for each in found] == [
         ("operator", "forecast of 1 frame(s), relative error"),
@@ -87,11 +87,13 @@ def test_corrector_student_and_stochastic_peers_are_probed_too(kicked_run):
 
 
 def test_a_stochastic_stepper_is_asked_for_the_score_that_trained_it(kicked_run):
-    peer = load_rung(kicked_run, "crps_operator")
+    baseline = load_rung(kicked_run, "crps_operator")
     values = torch.sin(torch.arange(2 * 3 * 32).reshape(2, 3, 1, 32) / 5.0)
-    batch = Trajectory(values, torch.ones(2, len(peer.fields.params)), peer.fields)
-    objective, params = forecast_objective(peer, batch, StageProbe(num_steps=2, seed=3))
-    stage = CRPSForecast("peer", peer, ((0.0, 2),), peer.settings.num_members, peer.settings.fairness)
+    batch = Trajectory(values, torch.ones(2, len(baseline.fields.params)), baseline.fields)
+    objective, params = forecast_objective(baseline, batch, StageProbe(num_steps=2, seed=3))
+    stage = CRPSForecast(
+        "baseline", baseline, ((0.0, 2),), baseline.settings.num_members, baseline.settings.fairness
+    )
     expected, _ = stage.loss(batch, stream(3, "probes/members"))
     assert objective(params).item() == pytest.approx(expected.mean().item(), rel=1e-5)
 

@@ -5,8 +5,8 @@ import torch
 
 from tiny_recipe import kicked, tiny
 from ups.config import override
+from ups.models.baselines import Persistence
 from ups.models.flux_law import FluxLaw
-from ups.models.peers import Persistence
 from ups.models.refined import Refined
 from ups.recipes import burgers
 from ups.runs.pipeline import ground, load, rehearse

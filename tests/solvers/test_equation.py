@@ -3,8 +3,8 @@ import inspect
 
 import pytest
 import torch
-from equation_cases import EXTENT, PLANES, N, frames
 
+from equation_cases import EXTENT, PLANES, N, frames
 from ups.solvers.equations import (
     EQUATIONS,
     Advection,

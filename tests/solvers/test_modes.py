@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from equation_cases import PLANES
 
+from equation_cases import PLANES
 from ups.solvers.modes import Modes
 from ups.streams import stream
 from ups.types import OPEN, Axis, Grid, UserError, line

@@ -175,10 +175,10 @@ def test_the_loss_reaches_every_parameter_of_the_stochastic_operator():
     settings = StochasticOperator(
         width=8, num_blocks=2, modes=8, kernel_size=3, noise_channels=2, noise_dim=2
     )
-    peer = settings.build(data.fields, fit_normalizer(data), stream(0, "init"))
-    stage = CRPSForecast("crps", peer, ((0.0, 2),), settings.num_members, settings.fairness)
+    baseline = settings.build(data.fields, fit_normalizer(data), stream(0, "init"))
+    stage = CRPSForecast("crps", baseline, ((0.0, 2),), settings.num_members, settings.fairness)
     gradient_reach(stage, data, stream(0, "reach"))
-    peer.condition.register_forward_hook(lambda module, given, embedded: embedded.detach())
+    baseline.condition.register_forward_hook(lambda module, given, embedded: embedded.detach())
     with pytest.raises(ValueError, match=r"condition\.linear\.weight, condition\.linear\.bias"):
         gradient_reach(stage, data, stream(0, "reach"))
 

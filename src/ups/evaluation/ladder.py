@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -20,18 +20,18 @@ from ups.evaluation.protocols import FROM_INITIAL, PDEBENCH, PROTOCOLS, Protocol
 from ups.evaluation.rows import RowStore
 from ups.evaluation.uncertainty import UNCERTAINTY, fair_crps
 from ups.progress import Progress
+from ups.record import Kind
 from ups.streams import stream
 from ups.types import Stepper, Trajectory
 
-Kind = Literal["trivial", "solver", "peer", "ours", "ceiling"]
-KINDS: tuple[Kind, ...] = ("trivial", "solver", "peer", "ours", "ceiling")
+KINDS: tuple[Kind, ...] = ("trivial", "solver", "baseline", "ours", "reference")
 
 
 @dataclass(frozen=True)
 class Rung:
     """One stepper of the ladder and what it is there for.
 
-    `num_members` is the size of the ensembles that it forecasts, 1 for a point forecast. A "ceiling" knows what no
+    `num_members` is the size of the ensembles that it forecasts, 1 for a point forecast. A "reference" knows what no
     competitor can (the law of the data, for instance): it is measured like the others and stands on none of them.
     """
 
@@ -134,7 +134,7 @@ def measure(
     shown.save(store.run_dir)
     return {
         "ladder": [_entry(rung) for rung in _ascending(rungs, shown.errors)]
-        + [{"name": "codec ceiling", "kind": "ceiling"}],
+        + [{"name": "codec ceiling", "kind": "reference"}],
         "protocols": [
             {"name": protocol.name, "description": protocol.description, "metric": protocol.primary}
             | ({"mean_metric": PROTOCOLS[protocols.index(protocol)].primary} if has_members else {})
@@ -198,7 +198,7 @@ def _keep(store: RowStore, scored: Scored, notes: list[str]) -> None:
 
 
 def _ascending(rungs: Sequence[Rung], errors: dict[str, np.ndarray]) -> list[Rung]:
-    """Order rungs from low to high: trivial, solver, peers from the worst to the best, ours as they were given.
+    """Order rungs from low to high: trivial, solver, baselines from the worst to the best, ours as they were given.
 
     Each rung of ours is built on the one before it, whatever their errors.
     """

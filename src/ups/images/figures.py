@@ -18,7 +18,7 @@ from ups.reports.drawing import label_ends, log_axis, new_figure, tidy
 from ups.reports.palette import MUTED, RUNG_INKS
 
 INKS = {ink.name: ink for ink in RUNG_INKS}
-COLORS = [INKS[name].light for name in ("ours-0", "peer-0", "peer-1", "ours-1", "solver-0")]
+COLORS = [INKS[name].light for name in ("ours-0", "baseline-0", "baseline-1", "ours-1", "solver-0")]
 SCALE = 2
 GAP = 2
 

@@ -1,1 +1,1 @@
-"""Networks given a role: normalizer, autoencoder, operator, emulator, peers."""
+"""Networks given a role: normalizer, autoencoder, operator, emulator, baselines."""

@@ -25,7 +25,7 @@ COND_DIM = 16
 """Length of the vector that tells the blocks the parameters and the noise of the whole line."""
 
 
-class StochasticPeer(nn.Module):
+class StochasticBaseline(nn.Module):
     """A Stepper that draws the change of a frame: u' = u + change(u, params, noise), noise fresh at every step.
 
     Noise in channels of its own, next to those of the field, says what happens where: white noise smoothed over
@@ -83,11 +83,11 @@ class StochasticPeer(nn.Module):
         return self.normalizer.denormalize(state[0])
 
     def manifest(self) -> StochasticManifest:
-        """Return everything but the numbers that is needed to build this peer again."""
+        """Return everything but the numbers that is needed to build this baseline again."""
         return StochasticManifest(
             fields=self.fields,
             param_ranges=tuple(self.normalizer.param_ranges()),
-            peer=self.settings,
+            baseline=self.settings,
         )
 
 
@@ -108,33 +108,33 @@ class StochasticOperator(SpectralLocalSize):
     fairness: Annotated[float, Field(ge=0, le=1)] = 0.95
     """1 is the fair CRPS, 0 the one that favors small ensembles with too little spread."""
 
-    def build(self, fields: Fields, normalizer: Normalizer, generator: Generator) -> StochasticPeer:
-        """Return the peer; untrained, it is persistence.
+    def build(self, fields: Fields, normalizer: Normalizer, generator: Generator) -> StochasticBaseline:
+        """Return the baseline; untrained, it is persistence.
 
         Raises:
             UserError: the data do not live on a periodic line, or it has too few cells.
         """
-        require_periodic_line(fields.grid, f"peer {self.kind}")
-        self.require(fields.grid.shape, f"peer {self.kind}", "take fewer modes")
-        return initialize(lambda: StochasticPeer(self, normalizer, fields), generator)
+        require_periodic_line(fields.grid, f"baseline {self.kind}")
+        self.require(fields.grid.shape, f"baseline {self.kind}", "take fewer modes")
+        return initialize(lambda: StochasticBaseline(self, normalizer, fields), generator)
 
 
 class StochasticManifest(Manifest):
-    """From what a stochastic peer was built."""
+    """From what a stochastic baseline was built."""
 
     kind: Literal["stochastic"] = "stochastic"
     fields: Fields
     """The data it was trained on."""
     param_ranges: tuple[tuple[float, float], ...]
     """Lowest and highest value of each parameter in training."""
-    peer: StochasticOperator
+    baseline: StochasticOperator
     """The network."""
 
-    def build(self) -> StochasticPeer:
-        """Return the peer, its numbers still to be restored."""
+    def build(self) -> StochasticBaseline:
+        """Return the baseline, its numbers still to be restored."""
         fields = self.fields
         normalizer = Normalizer(len(fields.names), len(fields.params))
-        return self.peer.build(fields, normalizer, torch.Generator())
+        return self.baseline.build(fields, normalizer, torch.Generator())
 
 
 def _normal(shape: tuple[int, ...], generator: Generator) -> Tensor:

@@ -7,11 +7,11 @@ from ups.data.kicked import Kicked
 from ups.data.pdebench import PDEBench
 from ups.data.synthetic import Synthetic
 from ups.models.autoencoder import Convolutional
+from ups.models.baselines import DilatedResNet, PDEBenchFNO, TunedFNO, UNet1d
 from ups.models.corrector import CorrectorSettings
 from ups.models.flux_law import FluxLaw
 from ups.models.noise import BetaTimes
 from ups.models.operator import SpectralFlux, SpectralRate, UTransformer
-from ups.models.peers import DilatedResNet, PDEBenchFNO, TunedFNO, UNet1d
 from ups.models.refined import Refined
 from ups.models.residual_nets import TokenMLP
 from ups.models.stochastic import StochasticOperator
@@ -34,7 +34,7 @@ def quick() -> Run:
 
 
 def reference() -> Run:
-    """PDEBench's file (give data.file=PATH) with ten minutes for the operator and for each peer."""
+    """PDEBench's file (give data.file=PATH) with ten minutes for the operator and for each baseline."""
     return Run(
         data=PDEBench(),
         codec=Refined(factor=4),
@@ -50,7 +50,7 @@ def network() -> Run:
 
 
 def latent() -> Run:
-    """Half the numbers: a trained codec of 32 tokens of 4 for 256 cells, an operator on them, the codec's ceiling."""
+    """Half the numbers: a trained codec of 32 tokens of 4 for 256 cells, an operator on them, the codec's reference."""
     return Run(
         data=Synthetic(equation="burgers", nu=(0.001,), num_trajectories=400),
         codec=Convolutional(num_levels=3, dim=4),

@@ -6,10 +6,10 @@ from ups.config import merge
 from ups.data.steady import Steady
 from ups.data.symmetries import Symmetry
 from ups.data.synthetic import Synthetic
+from ups.models.baselines import TunedFNO
 from ups.models.corrector import CorrectorSettings
 from ups.models.mean_operator import Mean
 from ups.models.operator import SpectralFlux
-from ups.models.peers import TunedFNO
 from ups.models.residual_nets import ParametersAlone, SpectralLocal
 from ups.runs.settings import Run
 from ups.training.settings import Fit

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ups.config import merge
 from ups.data.symmetries import Symmetry
 from ups.data.synthetic import Synthetic
+from ups.models.baselines import TunedFNO
 from ups.models.operator import SpectralFlux
-from ups.models.peers import TunedFNO
 from ups.runs.settings import Run
 from ups.training.settings import Fit
 

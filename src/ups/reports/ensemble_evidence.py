@@ -28,8 +28,8 @@ Energy = Float[np.ndarray, "trajectory mode"]
 class Evidence:
     """What the run folder knows of its ensembles under the leading protocol.
 
-    `rungs` are all that were scored, but for ceilings that see the truth; `ensembles` are those with members, and
-    `perfect` names the ceiling among them, "" without one.
+    `rungs` are all that were scored, but for references that see the truth; `ensembles` are those with members, and
+    `perfect` names the reference among them, "" without one.
     """
 
     def __init__(self, run: RunFolder, table: LadderTable) -> None:
@@ -39,9 +39,9 @@ class Evidence:
         }
         self.arrays = run.ensembles
         scored = (row.rung for row in table.rows if row.scored)
-        self.rungs: list[Rung] = [rung for rung in scored if rung.kind != "ceiling" or rung.num_members > 1]
+        self.rungs: list[Rung] = [rung for rung in scored if rung.kind != "reference" or rung.num_members > 1]
         self.ensembles = [rung for rung in self.rungs if rung.num_members > 1]
-        self.perfect = next((rung.name for rung in self.ensembles if rung.kind == "ceiling"), "")
+        self.perfect = next((rung.name for rung in self.ensembles if rung.kind == "reference"), "")
         self.num_trajectories, num_frames = self.values["fair_crps"][self.rungs[0].name].shape
         self.horizons = horizons(num_frames)
 

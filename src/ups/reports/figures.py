@@ -81,11 +81,11 @@ def accuracy_against_cost(
     points: Mapping[str, tuple[float, float, float, float]],
     styles: Mapping[str, Style],
     metric: str,
-    ceilings: Collection[str] = (),
+    references: Collection[str] = (),
 ) -> Figure:
     """One mark per rung at (ms per frame, error) with the error's interval; points are (cost, error, low, high).
 
-    The step line joins the rungs that no other rung beats in both; `ceilings` do not compete.
+    The step line joins the rungs that no other rung beats in both; `references` do not compete.
     """
     figure = new_figure(4.4)
     axes = figure.add_subplot()
@@ -93,7 +93,7 @@ def accuracy_against_cost(
         ink, _, marker, _ = styles[name]
         axes.plot([cost, cost], [low, high], color=ink.light, linewidth=1.4)
         axes.plot(cost, error, marker, color=ink.light, markersize=7)
-    front = pareto_front([(x, y) for name, (x, y, _, _) in points.items() if name not in ceilings])
+    front = pareto_front([(x, y) for name, (x, y, _, _) in points.items() if name not in references])
     axes.step(
         *zip(*front, strict=True), where="post", color=MUTED.light, linewidth=0.9, linestyle=":", zorder=1
     )

@@ -13,7 +13,11 @@ from ups.reports.wording import interval, metric_name, number, percent
 from ups.statistics.bootstrap import Verdict
 
 REFERENCE_FLOOR = 3e-3  # below this, the error of the reference solution itself begins to count
-_GROUPS = {"peer": "the best peer", "solver": "the coarse solver", "trivial": "the best trivial baseline"}
+_GROUPS = {
+    "baseline": "the best baseline",
+    "solver": "the coarse solver",
+    "trivial": "the best trivial baseline",
+}
 
 
 class Headline(NamedTuple):
@@ -25,7 +29,7 @@ class Headline(NamedTuple):
 
 
 def headline(run: RunFolder, table: LadderTable) -> Headline:
-    """Return the verdict on our best rung against the best peer, or against what stands below where there is none."""
+    """Return the verdict on our best rung against the best baseline, or against what stands below if there is none."""
     row = leader(table)
     if row is None:
         return Headline("None of the rungs could be scored.", "", ())
@@ -46,7 +50,7 @@ def headline(run: RunFolder, table: LadderTable) -> Headline:
 
 def leader(table: LadderTable) -> LadderRow | None:
     """Return our rung with the lowest error, or the lowest of all if none of ours was scored."""
-    rows = table.of_kind("ours") or table.of_kind("trivial", "solver", "peer", "")
+    rows = table.of_kind("ours") or table.of_kind("trivial", "solver", "baseline", "")
     return min(rows, key=lambda row: (row.error.mean, row.median), default=None)
 
 
@@ -113,15 +117,15 @@ def _findings(run: RunFolder, table: LadderTable, row: LadderRow) -> Iterator[st
     if solver and solver != row.rung.name:
         found = table.compare(row.rung.name, solver)
         yield f"{row.rung.name}: {found.text}, against {solver}{_speed(table, row.rung.name, solver)}."
-    for ceiling in table.of_kind("ceiling"):
-        if ceiling.rung.num_members > 1:
-            yield from _about_the_perfect(table, ceiling, row)
+    for reference in table.of_kind("reference"):
+        if reference.rung.num_members > 1:
+            yield from _about_the_perfect(table, reference, row)
             continue
-        share = ceiling.error.mean / row.error.mean
+        share = reference.error.mean / row.error.mean
         if 0.005 < share < np.inf:
             yield (
-                f"{ceiling.rung.name} is a ceiling: it sees the truth and still has {number(ceiling.error.mean)}, "
-                f"{percent(share)} of the error of {row.rung.name}."
+                f"{reference.rung.name} is a reference: it sees the truth and still has "
+                f"{number(reference.error.mean)}, {percent(share)} of the error of {row.rung.name}."
             )
     for other in table.rows:
         if other.num_blown_up:
@@ -133,23 +137,23 @@ def _findings(run: RunFolder, table: LadderTable, row: LadderRow) -> Iterator[st
 
 
 def _about_the_ensemble(table: LadderTable, row: LadderRow) -> Iterator[str]:
-    """Compare an ensemble of ours with every ensemble among the peers, and its mean with the rung below."""
-    for peer in table.of_kind("peer"):
-        if peer.rung.num_members > 1 and peer.rung.name != row.below:
-            found = table.compare(row.rung.name, peer.rung.name)
-            yield f"{row.rung.name}: {found.text}, against {peer.rung.name}."
+    """Compare an ensemble of ours with every ensemble among the baselines, and its mean with the rung below."""
+    for baseline in table.of_kind("baseline"):
+        if baseline.rung.num_members > 1 and baseline.rung.name != row.below:
+            found = table.compare(row.rung.name, baseline.rung.name)
+            yield f"{row.rung.name}: {found.text}, against {baseline.rung.name}."
     if row.mean_verdict:
         metric = metric_name(table.question.mean_metric)
         mean = f"the mean of its {row.rung.num_members} members"
         yield f"{row.rung.name}, {mean}: {row.mean_verdict.text} in {metric}, against {row.below}."
 
 
-def _about_the_perfect(table: LadderTable, ceiling: LadderRow, row: LadderRow) -> Iterator[str]:
-    ratio = ratio_of(table.compare(row.rung.name, ceiling.rung.name).skill)
+def _about_the_perfect(table: LadderTable, reference: LadderRow, row: LadderRow) -> Iterator[str]:
+    ratio = ratio_of(table.compare(row.rung.name, reference.rung.name).skill)
     if np.isfinite(ratio.mean):
         yield (
             f"{row.rung.name} has {number(ratio.mean)} {interval(ratio.low, ratio.high)} times the "
-            f"{metric_name(table.question.metric)} of {ceiling.rung.name}, which knows the law of the data: no "
+            f"{metric_name(table.question.metric)} of {reference.rung.name}, which knows the law of the data: no "
             "forecast can expect less than that has."
         )
 

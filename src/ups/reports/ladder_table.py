@@ -11,7 +11,7 @@ from ups.reports.run_folder import Question, RunFolder, Rung
 from ups.statistics.bootstrap import Interval, Verdict, bootstrap_mean, verdict
 
 NOT_SCORED = Interval(np.nan, np.nan, np.nan)
-ORDER = ("trivial", "solver", "peer", "ours")
+ORDER = ("trivial", "solver", "baseline", "ours")
 Scores = dict[str, Float[np.ndarray, "seed trajectory"]]
 
 
@@ -72,9 +72,9 @@ class LadderTable:
 def ladder_table(run: RunFolder, question: Question) -> LadderTable:
     """Score every rung under a protocol.
 
-    The rung below one of ours is our previous one, and the best peer for the first of them; a peer stands on the best
-    solver and a solver on the best trivial baseline. Where a kind is missing, the next lower one takes its place.
-    A point forecast stands on point forecasts only. A ceiling stands on nothing.
+    The rung below one of ours is our previous one, and the best baseline for the first of them; a baseline stands on
+    the best solver and a solver on the best trivial baseline. Where a kind is missing, the next lower one takes its
+    place. A point forecast stands on point forecasts only. A reference stands on nothing.
     """
     scores = run.scores(question.name, question.metric)
     of_mean = run.scores(question.name, question.mean_metric) if question.mean_metric else {}
@@ -83,7 +83,7 @@ def ladder_table(run: RunFolder, question: Question) -> LadderTable:
     for rung in run.rungs:
         if rung.name in scores:
             rows.append(_scored(run, rung, scores, of_mean))
-        elif rung.kind != "ceiling" or rung.name in reasons:
+        elif rung.kind != "reference" or rung.name in reasons:
             rows.append(
                 LadderRow(rung, cost=run.costs.get(rung.name, {}), reason=reasons.get(rung.name, "no rows"))
             )
@@ -118,7 +118,7 @@ def rung_below(rung: Rung, rungs: tuple[Rung, ...], scores: Scores) -> str | Non
 def _scored(run: RunFolder, rung: Rung, scores: Scores, of_mean: Scores) -> LadderRow:
     score, of_my_mean = scores[rung.name], of_mean.get(rung.name)
     below = rung_below(rung, run.rungs, scores)
-    compared = "persistence" in scores and rung.name != "persistence" and rung.kind != "ceiling"
+    compared = "persistence" in scores and rung.name != "persistence" and rung.kind != "reference"
     return LadderRow(
         rung,
         error=bootstrap_mean(score),

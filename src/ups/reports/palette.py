@@ -35,19 +35,24 @@ PAGE = Ink("#fefefe", "#14171c", "page")
 _HUES = {
     "trivial": [("#8a8f98", "#8b929d"), ("#aeb3bb", "#6b727d")],
     "solver": [("#4b3f36", "#d6c7b8"), ("#7d6a5a", "#a8988a")],
-    "peer": [("#0072b2", "#5cb5f2"), ("#009e73", "#38d0a3"), ("#57a9dc", "#a9d9f9"), ("#4350a8", "#9aa6f5")],
+    "baseline": [
+        ("#0072b2", "#5cb5f2"),
+        ("#009e73", "#38d0a3"),
+        ("#57a9dc", "#a9d9f9"),
+        ("#4350a8", "#9aa6f5"),
+    ],
     "ours": [("#d55e00", "#ff8a3d"), ("#b03a78", "#ee8fc0"), ("#b58900", "#ecc94b"), ("#6d35a8", "#bd9bf7")],
-    "ceiling": [("#6f7d3c", "#bccb82"), ("#a3ad6b", "#8d9860")],
+    "reference": [("#6f7d3c", "#bccb82"), ("#a3ad6b", "#8d9860")],
     "": [("#5a6b7a", "#a3b5c6"), ("#7a5a6b", "#c6a3b5")],
 }
-_DASHES = {"trivial": [":"], "solver": ["-."], "peer": ["--"], "ceiling": [":"], "": ["--"]}
+_DASHES = {"trivial": [":"], "solver": ["-."], "baseline": ["--"], "reference": [":"], "": ["--"]}
 _DASHES["ours"] = [
     "-",
     (0, (5, 1.5)),
     (0, (2.5, 1)),
     (0, (1, 0.7)),
 ]  # a rung that changes nothing stays visible
-_MARKERS = {"trivial": "X", "solver": "s", "peer": "o", "ours": "D", "ceiling": "v", "": "o"}
+_MARKERS = {"trivial": "X", "solver": "s", "baseline": "o", "ours": "D", "reference": "v", "": "o"}
 
 RUNG_INKS = tuple(
     Ink(light, dark, f"{kind or 'other'}-{number}")

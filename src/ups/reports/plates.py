@@ -88,7 +88,9 @@ def _error_figure(
     metric = question.metric if run.measured[question.name, question.metric] else "nrmse"
     first = leader(table)
     unseen = {
-        row.rung.name for row in table.of_kind("ceiling") if first and row.error.mean < first.error.mean / 100
+        row.rung.name
+        for row in table.of_kind("reference")
+        if first and row.error.mean < first.error.mean / 100
     }
     curves = {name: curve for name, curve in run.curves(question.name, metric).items() if name not in unseen}
     if any(len(curve.time) > 1 for curve in curves.values()):
@@ -110,7 +112,7 @@ def _field_figures(
 ) -> Iterator[tuple[str, str, str, str, Figure]]:
     examples, axis = run.examples, run.axis
     first = leader(table)
-    wanted = [table.best("peer") or table.best("solver"), first.rung.name if first else None]
+    wanted = [table.best("baseline") or table.best("solver"), first.rung.name if first else None]
     shown = [name for name in dict.fromkeys(filter(None, wanted)) if f"forecast/{name}" in examples]
     num_fields, num_axes = examples["truth"].shape[2], examples["truth"].ndim - 3
     has_members = any(row.rung.num_members > 1 for row in table.rows if row.rung.name in shown)
@@ -125,7 +127,7 @@ def _field_figures(
                 labels[0],
                 labels[1],
                 f"y{in_brackets(axis.space)}",
-                f" {axis.time}" if axis.time else "",
+                _after(axis.time),
             )
             yield (
                 "fields",
@@ -155,7 +157,7 @@ def _field_figures(
             labels = (
                 f"energy of {axis.name(field)}{in_brackets(square)}",
                 "k (cycles per domain)",
-                f" {axis.time}" if axis.time else "",
+                _after(axis.time),
             )
             yield (
                 "spectra",
@@ -171,7 +173,7 @@ def _field_figures(
 def _calls_figure(
     table: LadderTable, styles: dict[str, Style]
 ) -> Iterator[tuple[str, str, str, str, Figure]]:
-    rows = [row for row in table.of_kind("trivial", "peer", "ours") if 0 < row.error.mean < np.inf]
+    rows = [row for row in table.of_kind("trivial", "baseline", "ours") if 0 < row.error.mean < np.inf]
     points = {
         row.rung.name: (row.rung.calls_per_frame, *row.error) for row in rows if row.rung.calls_per_frame
     }
@@ -189,6 +191,11 @@ def _calls_figure(
         )
 
 
+def _after(unit: str) -> str:
+    """Return a unit to stand behind a number; nothing where there is none."""
+    return f" {unit}" if unit not in ("", "1") else ""
+
+
 def _cost_figure(table: LadderTable, styles: dict[str, Style]) -> Iterator[tuple[str, str, str, str, Figure]]:
     points = {
         row.rung.name: (
@@ -197,17 +204,17 @@ def _cost_figure(table: LadderTable, styles: dict[str, Style]) -> Iterator[tuple
             max(row.error.low, row.error.mean / 100),
             row.error.high,
         )
-        for row in table.of_kind("trivial", "solver", "peer", "ours", "", "ceiling")
+        for row in table.of_kind("trivial", "solver", "baseline", "ours", "", "reference")
         if row.cost.get("ms_per_frame", 0.0) > 0 and 0 < row.error.mean < np.inf
     }
-    ceilings = {row.rung.name for row in table.of_kind("ceiling")}
-    if points.keys() - ceilings:
+    references = {row.rung.name for row in table.of_kind("reference")}
+    if points.keys() - references:
         yield (
             "cost",
             "accuracy_cost",
             f"Accuracy against cost, protocol {table.question.name}",
             "Each mark is one rung: lower is more accurate, further left is faster; the bar is the 95 % "
             "interval of the error. The dotted steps join the rungs that no other rung beats in both"
-            + (", the ceiling left out." if points.keys() & ceilings else "."),
-            accuracy_against_cost(points, styles, metric_name(table.question.metric), ceilings),
+            + (", the reference left out." if points.keys() & references else "."),
+            accuracy_against_cost(points, styles, metric_name(table.question.metric), references),
         )

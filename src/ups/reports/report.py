@@ -22,10 +22,10 @@ from ups.types import UserError
 GROUPS = {
     "trivial": "Trivial baselines",
     "solver": "Classical solver",
-    "peer": "Peers",
+    "baseline": "Baselines",
     "ours": "Ours",
     "": "Others",
-    "ceiling": "Ceiling",
+    "reference": "Reference",
 }
 
 UNRANKED = frozenset({"spread"})
@@ -78,10 +78,10 @@ def write_report(run_dir: Path) -> None:
 
 
 def interval_bars(table: LadderTable) -> dict[str, Bar]:
-    """Return the place of every finite, positive error on one logarithmic scale; a ceiling may lie off it."""
+    """Return the place of every finite, positive error on one logarithmic scale; a reference may lie off it."""
     errors = {row.rung.name: row.error for row in table.rows if 0 < row.error.mean < np.inf}
-    ceilings = {row.rung.name for row in table.of_kind("ceiling")}
-    means = [error.mean for name, error in errors.items() if name not in ceilings]
+    references = {row.rung.name for row in table.of_kind("reference")}
+    means = [error.mean for name, error in errors.items() if name not in references]
     if not means:
         return {}
     lowest, highest = min(means) / 1.1, max(means) * 1.1
@@ -101,13 +101,13 @@ def metric_lines(run: RunFolder, table: LadderTable) -> list[MetricLine]:
     names = sorted(
         (name for owner, name in run.measured if owner == protocol), key=lambda name: name != primary
     )
-    ceilings = {rung.name for rung in run.rungs if rung.kind == "ceiling"}
+    references = {rung.name for rung in run.rungs if rung.kind == "reference"}
     lines = []
     for name in names:
         scores = run.scores(protocol, name)
         values = {rung.name: _mean_and_error(scores[rung.name]) for rung in run.rungs if rung.name in scores}
         sign = -1.0 if name in MORE_IS_BETTER else 1.0
-        ranked = sorted((sign * mean, rung) for rung, (mean, _) in values.items() if rung not in ceilings)
+        ranked = sorted((sign * mean, rung) for rung, (mean, _) in values.items() if rung not in references)
         told_apart = name not in UNRANKED and len(ranked) > 1 and ranked[0][0] < ranked[1][0]
         lines.append(
             MetricLine(

@@ -21,7 +21,7 @@ Log = list[dict[str, Any]]
 
 
 class Rung(NamedTuple):
-    """One stepper of the ladder; `kind` is trivial, solver, peer, ours, ceiling, or "" where none was stated.
+    """One stepper of the ladder; `kind` is trivial, solver, baseline, ours, reference, or "" where none was stated.
 
     `num_members` is the size of its ensembles, 1 for a point forecast; `frames_read` how many frames of a context it
     reads at most, None where it is no stepper; `calls_per_frame` how often a frame calls the network that is sampled,

@@ -25,7 +25,7 @@ from ups.files import written_whole
 from ups.images.bench import ImageRun, load_bench
 from ups.models.corrector import Corrected
 from ups.models.emulator import Emulator
-from ups.models.stochastic import StochasticPeer
+from ups.models.stochastic import StochasticBaseline
 from ups.probes.curvature import Curvature, Objective, curvature
 from ups.probes.frozen import ProbeSet, still
 from ups.probes.gradients import gradient, module_norms
@@ -139,7 +139,7 @@ def forecast_objective(stepper: Any, batch: Trajectory, how: StageProbe) -> tupl
     Of a stochastic stepper it is the CRPS of its members, whose noise is frozen too. That loss is piecewise linear in
     the forecast, so its Gauss-Newton trace is zero.
     """
-    drawn = isinstance(stepper, StochasticPeer)
+    drawn = isinstance(stepper, StochasticBaseline)
     if isinstance(stepper, Emulator):
         cast(nn.Module, stepper.codec).requires_grad_(False)
     num_members = stepper.settings.num_members if drawn else 1

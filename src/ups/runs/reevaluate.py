@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ from ups import record
 from ups.config import Settings, override, validate
 from ups.data.find import source_for
 from ups.data.splits import identities, initial_hashes
-from ups.evaluation.ladder import Kind, Rung, measure
+from ups.evaluation.ladder import Rung, measure
 from ups.evaluation.outcomes import compare_outcomes
 from ups.evaluation.rows import RowStore
 from ups.files import written_whole
@@ -82,9 +82,7 @@ def evaluate(run_dir: Path, file: Path | None, assignments: Sequence[str], out: 
         for label, changes in sampled(entry.name, sampling.get(entry.folder, {})):
             members = how.num_members if entry.num_members > 1 else 1
             stepper = load(run_dir, entry.folder, changes)
-            rungs.append(
-                Rung(label, cast(Kind, entry.kind), stepper, seconds.get(entry.folder, 0.0), members)
-            )
+            rungs.append(Rung(label, entry.kind, stepper, seconds.get(entry.folder, 0.0), members))
             folders[label] = entry.folder
     with bar("evaluating") as progress:
         rows = RowStore(folder, run=run_dir.name, variant=folder.name, seed=made.seed)

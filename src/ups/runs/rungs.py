@@ -16,13 +16,13 @@ from torch import Generator, nn
 from ups.config import Settings
 from ups.data.climatology import Climatology
 from ups.evaluation.ladder import Kind, error, leading_protocol, match
+from ups.models.baselines import Persistence
 from ups.models.colored_noise import ColoredNoise
 from ups.models.corrector import Corrected, CorrectorSettings
 from ups.models.emulator import Emulator
 from ups.models.normalizer import Normalizer
-from ups.models.peers import Persistence
 from ups.models.residual import ResidualSpectrum
-from ups.models.stochastic import StochasticPeer
+from ups.models.stochastic import StochasticBaseline
 from ups.models.student import StudentSettings
 from ups.record import Fitted
 from ups.solvers.stepper import Coarse
@@ -97,7 +97,9 @@ class RungSpec:
 
     def label(self, stepper: Stepper) -> str:
         """Return the name in tables."""
-        return self.name.replace("_", " ") if self.kind in ("trivial", "reference", "ceiling") else self.name
+        return (
+            self.name.replace("_", " ") if self.kind in ("trivial", "reference", "reference") else self.name
+        )
 
     def build(self, below: Below) -> Stepper:
         """Return the stepper, untrained.
@@ -165,7 +167,7 @@ class SolverSpec(RungSpec):
 class BaselineSpec(RungSpec):
     """A network that one would otherwise pick: trained by the same loss, on the same batches, with the same budget."""
 
-    kind: Kind = "peer"
+    kind: Kind = "baseline"
     settings: Any = None
 
     @property
@@ -181,7 +183,7 @@ class BaselineSpec(RungSpec):
     def stage(self, stepper: Any, below: Below) -> Stage:
         """Return a forecast's stage; a stochastic network has the CRPS of its members for a loss."""
         how = cast(Fit, self.training)
-        if isinstance(stepper, StochasticPeer):
+        if isinstance(stepper, StochasticBaseline):
             settings = stepper.settings
             return CRPSForecast(self.name, stepper, how.unroll, settings.num_members, settings.fairness)
         return Forecast(self.name, stepper, how.unroll, how.noise)
@@ -283,7 +285,7 @@ class ColoredNoiseSpec(RungSpec):
     """The ensemble to beat: the operator plus noise of the residuals' spectrum."""
 
     name: str = "colored_noise"
-    kind: Kind = "peer"
+    kind: Kind = "baseline"
     on: tuple[str, ...] = ("operator",)
 
     def label(self, stepper: Stepper) -> str:
@@ -346,7 +348,7 @@ class PerfectSpec(RungSpec):
     """The solver that made the data, with other random numbers: no forecast can expect to be better."""
 
     name: str = "perfect_ensemble"
-    kind: Kind = "ceiling"
+    kind: Kind = "reference"
     source: Any = None
 
     def build(self, below: Below) -> Stepper:

@@ -16,10 +16,10 @@ from ups.data.steady import Steady
 from ups.data.synthetic import Synthetic
 from ups.data.well import Well
 from ups.models.autoencoder import AutoencoderSettings, IdentityPatches
+from ups.models.baselines import DilatedResNet, PDEBenchFNO, TunedFNO, UNet1d
 from ups.models.corrector import CorrectorSettings
 from ups.models.flux_law import FluxLaw
 from ups.models.operator import OperatorSettings, SpectralFlux
-from ups.models.peers import DilatedResNet, PDEBenchFNO, TunedFNO, UNet1d
 from ups.models.stochastic import StochasticOperator
 from ups.models.student import StudentSettings
 from ups.runs.rungs import (

@@ -51,7 +51,7 @@ class Kicked:
     """A solver that is kicked at the start of every frame: its ensembles are perfect for data made this way.
 
     The members of an ensemble are the equation's exact possible futures, as the solver sees them, so no forecast
-    has a smaller expected score: this is the ceiling. States and frames are the solver's; only the generator
+    has a smaller expected score: this is the reference. States and frames are the solver's; only the generator
     decides what happens.
     """
 

@@ -14,7 +14,7 @@ from ups.reports.palette import MUTED, RULE, RUNG_INKS, TEXT
 from ups.statistics.bootstrap import Interval
 
 INKS = {ink.name: ink for ink in RUNG_INKS}
-SEED, MEAN = INKS["peer-0"], INKS["ours-0"]
+SEED, MEAN = INKS["baseline-0"], INKS["ours-0"]
 
 
 class Effect(NamedTuple):

@@ -50,7 +50,7 @@ class Fit(Settings):
     unroll: tuple[tuple[Fraction, PositiveInt], ...] = ((0.0, 1), (0.5, 3), (0.8, 6))
     """Pairs (fraction of the budget, steps): from that fraction on, the loss runs over so many steps."""
     noise: Fraction = 0.0
-    """Largest noise on the frames from which an operator or a peer learns to forecast, in parts of the field's
+    """Largest noise on the frames from which an operator or a baseline learns to forecast, in parts of the field's
     deviation; about 0.01 keeps long rollouts of a chaotic system among the states that it visits."""
     symmetries: tuple[Symmetry, ...] = ()
     """Exact symmetries of the data, drawn at random for each window."""

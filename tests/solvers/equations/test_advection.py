@@ -1,6 +1,6 @@
 import torch
-from equation_cases import EXTENT, N, frames
 
+from equation_cases import EXTENT, N, frames
 from ups.solvers.equations.advection import Advection
 from ups.types import line
 

@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from equation_cases import EXTENT, N, centers, frames
 
+from equation_cases import EXTENT, N, centers, frames
 from ups.solvers.equations.allen_cahn import AllenCahn
 from ups.solvers.modes import Modes
 from ups.types import WALL, Axis, Grid, line

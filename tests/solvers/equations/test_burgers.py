@@ -1,6 +1,6 @@
 import torch
-from equation_cases import centers
 
+from equation_cases import centers
 from ups.solvers.equations.burgers import Burgers
 from ups.types import line
 

@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from equation_cases import EXTENT, N, centers, frames
 
+from equation_cases import EXTENT, N, centers, frames
 from ups.solvers.equations.fisher_kpp import FisherKPP
 from ups.solvers.equations.heat import Heat
 from ups.types import line

@@ -1,8 +1,8 @@
 import math
 
 import torch
-from equation_cases import EXTENT, PLANES, N, centers
 
+from equation_cases import EXTENT, PLANES, N, centers
 from ups.solvers.equations.heat import Heat
 from ups.types import WALL, Axis, Grid, line
 

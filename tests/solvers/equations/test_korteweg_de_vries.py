@@ -1,8 +1,8 @@
 import math
 
 import torch
-from equation_cases import centers
 
+from equation_cases import centers
 from ups.solvers.equations.korteweg_de_vries import KortewegDeVries
 from ups.types import line
 

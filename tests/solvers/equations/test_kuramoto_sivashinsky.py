@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from equation_cases import centers
 
+from equation_cases import centers
 from ups.solvers.equations.kuramoto_sivashinsky import KuramotoSivashinsky
 from ups.solvers.initial import clean
 from ups.streams import stream

@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from equation_cases import N, centers
 
+from equation_cases import N, centers
 from ups.solvers.equations.swift_hohenberg import SwiftHohenberg
 from ups.types import line
 

@@ -59,7 +59,7 @@ class PersistenceManifest(Manifest):
         return Persistence()
 
 
-class StatePeer(nn.Module):
+class StateBaseline(nn.Module):
     """A network that maps the last frames and the grid to the next frame, all in physical units.
 
     As PDEBench trains its FNO (arXiv:2210.07182): no normalization, no parameters of the equation.
@@ -98,12 +98,12 @@ class StatePeer(nn.Module):
         """Return the last frame."""
         return state[0][:, -1]
 
-    def manifest(self) -> PeerManifest:
-        """Return everything but the numbers that is needed to build this peer again."""
+    def manifest(self) -> BaselineManifest:
+        """Return everything but the numbers that is needed to build this baseline again."""
         return _manifest(self)
 
 
-class ChangePeer(nn.Module):
+class ChangeBaseline(nn.Module):
     """A network that maps the last normalized frames and the parameters to the change of the last one."""
 
     def __init__(
@@ -137,8 +137,8 @@ class ChangePeer(nn.Module):
         """Return the last frame in physical units."""
         return self.normalizer.denormalize(state[0][:, -1])
 
-    def manifest(self) -> PeerManifest:
-        """Return everything but the numbers that is needed to build this peer again."""
+    def manifest(self) -> BaselineManifest:
+        """Return everything but the numbers that is needed to build this baseline again."""
         return _manifest(self)
 
 
@@ -149,22 +149,23 @@ class PDEBenchFNO(Settings):
     num_context: Literal[10] = 10
     """Frames that the network sees."""
 
-    def build(self, fields: Fields, normalizer: Normalizer, generator: Generator) -> StatePeer:
-        """Return the peer; the normalizer only travels along, for the ranges of the parameters.
+    def build(self, fields: Fields, normalizer: Normalizer, generator: Generator) -> StateBaseline:
+        """Return the baseline; the normalizer only travels along, for the ranges of the parameters.
 
         Raises:
             UserError: the data do not live on a line.
         """
         if len(fields.grid) > 1:
             raise UserError(
-                f"peer {self.kind}: works on a line, the data live on {describe_boundaries(fields.grid)}; leave it out"
+                f"baseline {self.kind}: works on a line, the data live on {describe_boundaries(fields.grid)}; leave "
+                "it out"
             )
         num_fields = len(fields.names)
         in_channels = self.num_context * num_fields + 1
         network = initialize(
             lambda: fourier.FNO(in_channels, num_fields, width=20, modes=12, padding=2), generator
         )
-        return StatePeer(self, network, normalizer, fields)
+        return StateBaseline(self, network, normalizer, fields)
 
 
 class TunedFNO(Settings):
@@ -178,16 +179,16 @@ class TunedFNO(Settings):
     modes: PositiveInt = 32
     """Fourier modes along each axis; at most half the number of its cells."""
 
-    def build(self, fields: Fields, normalizer: Normalizer, generator: Generator) -> ChangePeer:
-        """Return the peer.
+    def build(self, fields: Fields, normalizer: Normalizer, generator: Generator) -> ChangeBaseline:
+        """Return the baseline.
 
         Raises:
             UserError: an axis is neither periodic nor between walls, or has too few cells for the modes.
         """
-        require_modes(fields.grid, f"peer {self.kind}")
+        require_modes(fields.grid, f"baseline {self.kind}")
         if min(fields.grid.shape) < 2 * self.modes:
             raise UserError(
-                f"peer {self.kind}: modes={self.modes} needs {2 * self.modes} cells; the data have {fields.grid}"
+                f"baseline {self.kind}: modes={self.modes} needs {2 * self.modes} cells; the data have {fields.grid}"
             )
         channels = _channels(self.num_context, fields)
         network = initialize(
@@ -195,7 +196,7 @@ class TunedFNO(Settings):
             generator,
         )
         zero_init(network.head[-1])
-        return ChangePeer(self, network, normalizer, fields)
+        return ChangeBaseline(self, network, normalizer, fields)
 
 
 class DilatedResNet(Settings):
@@ -209,18 +210,18 @@ class DilatedResNet(Settings):
     num_blocks: PositiveInt = 4
     """Residual blocks of seven convolutions each."""
 
-    def build(self, fields: Fields, normalizer: Normalizer, generator: Generator) -> ChangePeer:
-        """Return the peer.
+    def build(self, fields: Fields, normalizer: Normalizer, generator: Generator) -> ChangeBaseline:
+        """Return the baseline.
 
         Raises:
             UserError: the data do not live on a periodic line.
         """
-        require_periodic_line(fields.grid, f"peer {self.kind}")
+        require_periodic_line(fields.grid, f"baseline {self.kind}")
         channels = _channels(self.num_context, fields)
         network = initialize(
             lambda: conv.DilatedResNet(*channels, width=self.width, num_blocks=self.num_blocks), generator
         )
-        return ChangePeer(self, network, normalizer, fields)
+        return ChangeBaseline(self, network, normalizer, fields)
 
 
 class UNet1d(Settings):
@@ -234,42 +235,42 @@ class UNet1d(Settings):
     multipliers: tuple[PositiveInt, ...] = Field(default=(1, 2, 4, 8), min_length=2)
     """Channels at each resolution in units of the width; each resolution is half the one before."""
 
-    def build(self, fields: Fields, normalizer: Normalizer, generator: Generator) -> ChangePeer:
-        """Return the peer.
+    def build(self, fields: Fields, normalizer: Normalizer, generator: Generator) -> ChangeBaseline:
+        """Return the baseline.
 
         Raises:
             UserError: the data do not live on a periodic line, or it cannot be halved that often.
         """
-        require_periodic_line(fields.grid, f"peer {self.kind}")
+        require_periodic_line(fields.grid, f"baseline {self.kind}")
         divisor = 2 ** (len(self.multipliers) - 1)
         if fields.grid.shape[0] % divisor:
             raise UserError(
-                f"peer {self.kind}: {divisor} does not divide the {fields.grid} cells; use fewer multipliers"
+                f"baseline {self.kind}: {divisor} does not divide the {fields.grid} cells; use fewer multipliers"
             )
         channels = _channels(self.num_context, fields)
         network = initialize(lambda: unet.UNet1d(*channels, self.width, self.multipliers), generator)
-        return ChangePeer(self, network, normalizer, fields)
+        return ChangeBaseline(self, network, normalizer, fields)
 
 
-PeerSettings = Annotated[PDEBenchFNO | TunedFNO | DilatedResNet | UNet1d, Field(discriminator="kind")]
+BaselineSettings = Annotated[PDEBenchFNO | TunedFNO | DilatedResNet | UNet1d, Field(discriminator="kind")]
 
 
-class PeerManifest(Manifest):
-    """From what a peer was built."""
+class BaselineManifest(Manifest):
+    """From what a baseline was built."""
 
-    kind: Literal["peer"] = "peer"
+    kind: Literal["baseline"] = "baseline"
     fields: Fields
     """The data it was trained on."""
     param_ranges: tuple[tuple[float, float], ...]
     """Lowest and highest value of each parameter in training."""
-    peer: PeerSettings
+    baseline: BaselineSettings
     """The network."""
 
-    def build(self) -> StatePeer | ChangePeer:
-        """Return the peer, its numbers still to be restored."""
+    def build(self) -> StateBaseline | ChangeBaseline:
+        """Return the baseline, its numbers still to be restored."""
         fields = self.fields
         normalizer = Normalizer(len(fields.names), len(fields.params))
-        return self.peer.build(fields, normalizer, torch.Generator())
+        return self.baseline.build(fields, normalizer, torch.Generator())
 
 
 def _channels(num_context: int, fields: Fields) -> tuple[int, int]:
@@ -282,9 +283,9 @@ def _push(
     return torch.cat([frames[:, 1:], frame[:, None]], dim=1)
 
 
-def _manifest(peer: StatePeer | ChangePeer) -> PeerManifest:
-    return PeerManifest(
-        fields=peer.fields,
-        param_ranges=tuple(peer.normalizer.param_ranges()),
-        peer=peer.settings,
+def _manifest(baseline: StateBaseline | ChangeBaseline) -> BaselineManifest:
+    return BaselineManifest(
+        fields=baseline.fields,
+        param_ranges=tuple(baseline.normalizer.param_ranges()),
+        baseline=baseline.settings,
     )

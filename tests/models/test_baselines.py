@@ -6,8 +6,8 @@ from lines import on_its_grid, on_line
 from ups import checkpoint
 from ups.checkpoint import save
 from ups.models.ablation import dead_branches
+from ups.models.baselines import DilatedResNet, PDEBenchFNO, Persistence, TunedFNO, UNet1d
 from ups.models.normalizer import fit_normalizer
-from ups.models.peers import DilatedResNet, PDEBenchFNO, Persistence, TunedFNO, UNet1d
 from ups.streams import stream
 from ups.types import Stepper, UserError
 
@@ -26,20 +26,20 @@ def trajectory(num_cells=32):
 
 
 def build(kind, seed=0, disturbed=False):
-    peer = ALL[kind].build(FIELDS, fit_normalizer(trajectory()), stream(seed, "init"))
+    baseline = ALL[kind].build(FIELDS, fit_normalizer(trajectory()), stream(seed, "init"))
     if disturbed:
         generator = stream(0, "disturb")
         with torch.no_grad():
-            for parameter in peer.parameters():
+            for parameter in baseline.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    return peer
+    return baseline
 
 
-def roll(peer, train, num_steps=2):
-    state = peer.encode(train.values, train.params)
+def roll(baseline, train, num_steps=2):
+    state = baseline.encode(train.values, train.params)
     for _ in range(num_steps):
-        state = peer.advance(state)
-    return peer.decode(state)
+        state = baseline.advance(state)
+    return baseline.decode(state)
 
 
 def test_persistence_repeats_the_last_frame():
@@ -48,68 +48,70 @@ def test_persistence_repeats_the_last_frame():
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_a_peer_is_a_stepper_that_starts_from_the_last_context_frame(kind):
-    peer = build(kind)
-    assert isinstance(peer, Stepper)
-    torch.testing.assert_close(roll(peer, trajectory(), 0), trajectory().values[:, -1])
+def test_a_baseline_is_a_stepper_that_starts_from_the_last_context_frame(kind):
+    baseline = build(kind)
+    assert isinstance(baseline, Stepper)
+    torch.testing.assert_close(roll(baseline, trajectory(), 0), trajectory().values[:, -1])
 
 
 @pytest.mark.parametrize("kind", CHANGE)
-def test_a_peer_that_predicts_the_change_starts_as_persistence(kind):
+def test_a_baseline_that_predicts_the_change_starts_as_persistence(kind):
     torch.testing.assert_close(roll(build(kind), trajectory()), trajectory().values[:, -1])
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_a_peer_sees_its_context_and_nothing_before_it(kind):
-    peer, train = build(kind, disturbed=True), trajectory()
-    reference = roll(peer, train)
-    for frame, matters in ((-peer.num_context - 1, False), (-peer.num_context, True)):
+def test_a_baseline_sees_its_context_and_nothing_before_it(kind):
+    baseline, train = build(kind, disturbed=True), trajectory()
+    reference = roll(baseline, train)
+    for frame, matters in ((-baseline.num_context - 1, False), (-baseline.num_context, True)):
         values = train.values.clone()
         values[:, frame] += 1
-        assert torch.equal(roll(peer, on_its_grid(values, train.params, FIELDS)), reference) != matters
+        assert torch.equal(roll(baseline, on_its_grid(values, train.params, FIELDS)), reference) != matters
 
 
 @pytest.mark.parametrize("kind", ALL)
 def test_a_rollout_feeds_predictions_back(kind):
-    peer, train = build(kind, disturbed=True), trajectory()
-    one = roll(peer, train, 1)
+    baseline, train = build(kind, disturbed=True), trajectory()
+    one = roll(baseline, train, 1)
     fed = on_its_grid(torch.cat([train.values, one[:, None]], dim=1), train.params, FIELDS)
-    torch.testing.assert_close(roll(peer, fed, 1), roll(peer, train, 2))
+    torch.testing.assert_close(roll(baseline, fed, 1), roll(baseline, train, 2))
 
 
 @pytest.mark.parametrize("kind", ALL)
 def test_every_layer_is_used_and_learns(kind):
-    peer, train = build(kind), trajectory()
-    assert dead_branches(peer, lambda: roll(peer, train)) == []
-    peer = build(kind, disturbed=True)
-    roll(peer, train).square().mean().backward()
-    silent = [name for name, p in peer.named_parameters() if p.grad is None or not p.grad.any()]
+    baseline, train = build(kind), trajectory()
+    assert dead_branches(baseline, lambda: roll(baseline, train)) == []
+    baseline = build(kind, disturbed=True)
+    roll(baseline, train).square().mean().backward()
+    silent = [name for name, p in baseline.named_parameters() if p.grad is None or not p.grad.any()]
     assert not silent
 
 
 @pytest.mark.parametrize("kind", CHANGE)
 def test_parameters_of_the_equation_matter(kind):
-    peer, train = build(kind, disturbed=True), trajectory()
+    baseline, train = build(kind, disturbed=True), trajectory()
     other = on_its_grid(train.values, train.params.flip(0), FIELDS)
-    assert not torch.allclose(roll(peer, train), roll(peer, other))
+    assert not torch.allclose(roll(baseline, train), roll(baseline, other))
 
 
 @pytest.mark.parametrize("kind", ["tuned_fno", "dilated_resnet", "unet"])
 def test_shifting_the_line_shifts_the_forecast(kind):
-    peer, train = build(kind, disturbed=True), trajectory()
+    baseline, train = build(kind, disturbed=True), trajectory()
     shifted = on_its_grid(train.values.roll(6, -1), train.params, FIELDS)
-    torch.testing.assert_close(roll(peer, shifted), roll(peer, train).roll(6, -1), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        roll(baseline, shifted), roll(baseline, train).roll(6, -1), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("kind", ALL)
 def test_a_batch_of_two_is_two_batches_of_one(kind):
-    peer, train = build(kind, disturbed=True), trajectory().select(slice(0, 2))
-    apart = torch.cat([roll(peer, train.select(slice(i, i + 1))) for i in range(2)])
-    torch.testing.assert_close(roll(peer, train), apart, rtol=1e-4, atol=1e-4)
+    baseline, train = build(kind, disturbed=True), trajectory().select(slice(0, 2))
+    apart = torch.cat([roll(baseline, train.select(slice(i, i + 1))) for i in range(2)])
+    torch.testing.assert_close(roll(baseline, train), apart, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_equal_generators_build_equal_peers_and_the_global_one_does_not_move(kind):
+def test_equal_generators_build_equal_baselines_and_the_global_one_does_not_move(kind):
     before = torch.get_rng_state()
     a, b, c = (build(kind, seed).state_dict() for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), before)
@@ -119,23 +121,23 @@ def test_equal_generators_build_equal_peers_and_the_global_one_does_not_move(kin
 
 @pytest.mark.parametrize("kind", ALL)
 def test_what_is_loaded_gives_the_same_bits(kind, tmp_path):
-    peer = build(kind, disturbed=True)
-    save(peer, tmp_path)
+    baseline = build(kind, disturbed=True)
+    save(baseline, tmp_path)
     loaded = checkpoint.load(tmp_path)
-    assert torch.equal(roll(loaded, trajectory()), roll(peer, trajectory()))
-    assert loaded.manifest() == peer.manifest()
+    assert torch.equal(roll(loaded, trajectory()), roll(baseline, trajectory()))
+    assert loaded.manifest() == baseline.manifest()
 
 
 def test_pdebenchs_fno_has_its_published_size():
-    peer = PDEBenchFNO().build(trajectory(256).fields, fit_normalizer(trajectory(256)), stream(0, "init"))
-    spectral = sum(p.numel() for name, p in peer.named_parameters() if "spectral" in name)
-    total = sum(p.numel() for p in peer.parameters())
+    baseline = PDEBenchFNO().build(trajectory(256).fields, fit_normalizer(trajectory(256)), stream(0, "init"))
+    spectral = sum(p.numel() for name, p in baseline.named_parameters() if "spectral" in name)
+    total = sum(p.numel() for p in baseline.parameters())
     assert total - spectral // 2 == 23_937  # complex numbers counted once
 
 
 def test_pdebenchs_fno_is_the_formula_of_its_paper():
-    peer, values = build("pdebench_fno"), trajectory().values[:, -10:]
-    net = peer.network
+    baseline, values = build("pdebench_fno"), trajectory().values[:, -10:]
+    net = baseline.network
     grid = ((torch.arange(32) + 0.5) / 32).expand(4, 1, -1)
     x = F.pad(net.lift(torch.cat([values[:, :, 0], grid], dim=1)), [0, 2])
     for layer in range(4):
@@ -145,7 +147,7 @@ def test_pdebenchs_fno_is_the_formula_of_its_paper():
         x = torch.fft.irfft(spectrum, n=34) + net.pointwise[layer](x)
         x = F.gelu(x) if layer < 3 else x
     expected = net.head(x[..., :-2])
-    torch.testing.assert_close(roll(peer, trajectory(), 1), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(roll(baseline, trajectory(), 1), expected, rtol=1e-4, atol=1e-5)
     assert 0 <= net.spectral[0].weight.min() < net.spectral[0].weight.max() < 1 / 400
 
 
