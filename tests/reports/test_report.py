@@ -240,7 +240,7 @@ def test_a_hostile_name_is_only_text(make_run, name):
 
 
 def test_an_empty_record_still_gives_a_report(make_run):
-    folder = make_run({"a": np.full((3, 2), 0.5), "b": np.full((3, 2), 0.25)}, ["", ""])
+    folder = make_run({"a": np.full((3, 2), 0.5), "b": np.full((3, 2), 0.25)}, ["ours", "ours"])
     (folder / "run.json").write_text(physics().model_dump_json())
     write_report(folder)
     Page((folder / "report.html").read_text())
