@@ -144,14 +144,21 @@ def describe_boundaries(grid: Grid) -> str:
     return ", ".join(sides)
 
 
+def no_periodic_line(grid: Grid) -> str:
+    """Return why code that is honest on one periodic axis alone cannot work on a grid; "" if it can."""
+    if len(grid) == 1 and grid.is_periodic:
+        return ""
+    return f"needs a periodic line, the data live on {describe_boundaries(grid)}"
+
+
 def require_periodic_line(grid: Grid, who: str) -> None:
-    """See that a grid is one periodic axis, for code that is honest on nothing else.
+    """See that a grid is one periodic axis.
 
     Raises:
         UserError: it is not.
     """
-    if len(grid) != 1 or not grid.is_periodic:
-        raise UserError(f"{who}: needs a periodic line, the data live on {describe_boundaries(grid)}")
+    if reason := no_periodic_line(grid):
+        raise UserError(f"{who}: {reason}")
 
 
 @dataclass(frozen=True)

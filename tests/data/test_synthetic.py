@@ -255,5 +255,5 @@ def test_every_nth_cell_of_a_finer_plane_is_kept_where_it_lies(tmp_path):
     ],
 )
 def test_planes_that_cannot_be_are_refused_in_one_line(changes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, UserError), match=message):
         plane(**changes)

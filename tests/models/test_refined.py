@@ -116,6 +116,16 @@ def test_each_frame_pulls_the_state_by_its_share_of_what_differs():
         state = model.encode(context[:, 2:3], params)
         for frame in (3, 4):
             tokens, _ = model.advance(state)
-            differs = context[:, frame] - codec.decode(tokens)
-            state = tokens + gain * codec.encode(differs), params
+            differs = codec.encode(context[:, frame] - codec.decode(tokens))
+            state = tokens + gain * (differs - differs.mean(1, keepdim=True)), params
         torch.testing.assert_close(model.encode(context, params)[0], state[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_pull_keeps_the_integral_of_a_conserved_field_and_moves_that_of_another():
+    fields = on_line(("u", "v"), conserved=("u",), cells=16)
+    codec = Refined(gain=0.5).build(fields, stream(0, "codec"))
+    frames = torch.randn(3, 2, 16, generator=stream(2, "frames"))
+    tokens = torch.zeros(3, 32, 2)
+    moved = codec.pulled(tokens, frames).mean(1)
+    torch.testing.assert_close(moved[:, 0], torch.zeros(3), rtol=0, atol=1e-6)
+    torch.testing.assert_close(moved[:, 1], 0.5 * frames[:, 1].mean(1), rtol=0, atol=1e-6)

@@ -176,7 +176,7 @@ def test_the_solver_is_asked_on_the_grids_that_are_named_and_the_coarsest_that_m
             cells, splits.validation
         )
         assert stepper.num_cells == cells
-        assert stepper.spin_up == (10 if cells > 32 else 1)
+        assert stepper.frames_read == (10 if cells > 32 else 1)
         errors[cells] = rungs.error(stepper, splits.validation, args[2])
     chosen = next((cells for cells in errors if errors[cells] <= target), min(errors, key=errors.get))
     names = query(folder / "rows.parquet", "select distinct stepper from rows")["stepper"]

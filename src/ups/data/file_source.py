@@ -57,12 +57,7 @@ class FileSource(Settings):
         """
         layout = self.layouts()[0]
         equation = EQUATIONS.get(layout.equation)
-        try:
-            if equation is not None:
-                equation.require(layout.fields.grid, "solver")
-        except UserError:
-            return None
-        return equation
+        return None if equation is None or equation.obstacle(layout.fields.grid) else equation
 
     def layout(self, path: Path) -> Layout:
         """Return what one file holds, without reading its values.

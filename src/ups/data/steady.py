@@ -96,11 +96,8 @@ class Steady(Settings):
         equation = AllenCahn(nu)
         times = torch.tensor([0.0, self.time], dtype=torch.float64)
         frames = solve(equation, waves + self.offset * (2 * level - 1), times, EXTENT, progress=report)
-        steady = (
-            (equation.rate(frames[:, -1, 0], line(self.num_cells, EXTENT)).abs() < self.bound)
-            .all(1)
-            .nonzero()[:, 0]
-        )
+        rate = equation.rate(frames[:, -1, 0], line(self.num_cells, EXTENT))
+        steady = (rate.abs() < self.bound).all(1).nonzero()[:, 0]
         if len(steady) < BLOCK:
             raise UserError(
                 f"data: only {len(steady)} of {num} problems have |u_t| < bound={self.bound:g} at time={self.time:g}; "

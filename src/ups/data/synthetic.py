@@ -122,11 +122,9 @@ class Synthetic(Settings):
             raise ValueError(
                 f"solver_cells={_spell(cells)} is no multiple of num_cells={_spell(self.num_cells)}"
             )
-        try:
-            grid = self._grid(cells)
-            EQUATIONS[self.equation].require(grid, f"equation={self.equation}")
-        except UserError as error:
-            raise ValueError(str(error)) from None
+        grid = self._grid(cells)
+        if reason := EQUATIONS[self.equation].obstacle(grid):
+            raise ValueError(f"equation={self.equation} {reason}")
         if not grid.is_periodic and cells != self.num_cells:
             raise ValueError("between walls every cell of the solver is kept: leave solver_cells out")
 

@@ -29,8 +29,6 @@ class Codec(Protocol):
     dim: int
     spin_up: int
     """Frames of a context, at most, that make the state: it is advanced from the first; 1 reads the last alone."""
-    gain: float
-    """Share of the difference by which each later one of these frames pulls the state towards itself."""
 
     @property
     def grid(self) -> Grid | None:
@@ -60,7 +58,7 @@ class Codec(Protocol):
 class PatchCodec(nn.Module):
     """Tokens are patches of neighbouring cells, all fields together; nothing is learned or lost."""
 
-    spin_up, gain = 1, 0.0
+    spin_up = 1
 
     def __init__(self, settings: IdentityPatches, fields: Fields) -> None:
         super().__init__()
@@ -104,7 +102,7 @@ class ConvCodec(nn.Module):
     each patch: the identity where `dim` is at least the numbers in a patch, else the best smooth projection.
     """
 
-    spin_up, gain = 1, 0.0
+    spin_up = 1
 
     def __init__(self, settings: Convolutional, fields: Fields) -> None:
         super().__init__()
@@ -139,7 +137,7 @@ class ConvCodec(nn.Module):
 class PerceiverCodec(nn.Module):
     """A few tokens for the whole line, decoded at any point by attention."""
 
-    spin_up, gain, grid = 1, 0.0, None
+    spin_up, grid = 1, None
 
     def __init__(self, settings: Perceiver, fields: Fields) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from ups.checkpoint import Manifest
 from ups.models.autoencoder import AutoencoderSettings, Codec
 from ups.models.normalizer import Normalizer
 from ups.models.operator import Operator, OperatorSettings
+from ups.models.refined import RefinedCodec
 from ups.types import Fields
 
 State = tuple[Float[Tensor, "batch token dim"], Float[Tensor, "batch param"]]
@@ -46,15 +47,15 @@ class Emulator(nn.Module):
 
     num_context = 1
 
-    @property
-    def frames_read(self) -> int:
-        """Frames of a context, at most, that make its state."""
-        return self.codec.spin_up
-
     def __init__(self, normalizer: Normalizer, codec: Codec, operator: Operator, fields: Fields) -> None:
         super().__init__()
         self.normalizer, self.codec, self.operator = normalizer, codec, operator
         self.fields = fields
+
+    @property
+    def frames_read(self) -> int:
+        """Frames of a context, at most, that make its state."""
+        return self.codec.spin_up
 
     def encode(
         self, context: Float[Tensor, "batch time field *grid"], params: Float[Tensor, "batch param"]
@@ -62,15 +63,14 @@ class Emulator(nn.Module):
         """Return the tokens at the last frame, and the normalized parameters.
 
         They are encoded from the last frame; or, if the codec asks for a spin-up, from an earlier one, advanced, and
-        pulled towards each frame on the way: z + gain (encode(frame) - encode(decode(z))). So the state knows what a
-        frame alone does not show, and forgets what was wrong with the first.
+        pulled towards each frame on the way (`RefinedCodec.pulled`). So the state knows what a frame alone does not
+        show, and forgets what was wrong with the first.
         """
         first, *later = map(self.normalizer.normalize, context[:, -self.codec.spin_up :].unbind(1))
         state = self.codec.encode(first), self.normalizer.normalize_params(params)
-        for frame in later:
+        for frame in later:  # of a codec with a spin-up alone
             tokens, params = self.advance(state)
-            seen = self.codec.encode(self.codec.decode(tokens))
-            state = tokens + self.codec.gain * (self.codec.encode(frame) - seen), params
+            state = cast(RefinedCodec, self.codec).pulled(tokens, frame), params
         return state
 
     def advance(self, state: State, generator: Generator | None = None) -> State:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from einops import repeat
 from jaxtyping import Float
 from pydantic import Field, PositiveInt
@@ -23,18 +24,33 @@ class RefinedCodec(nn.Module):
     Data are samples at the cell centres. A front that is thinner than their distance has a place that one frame
     hardly shows; a finer state keeps it through the rollout, and finds it when it comes from a time at which the
     front was still smooth. So an emulator on this codec reads `spin_up` frames: it encodes the first of them, advances
-    through the others, and each of these pulls the state towards itself by the share `gain` of what differs. Nothing is
-    learned; both ways are fourth order where the field is smooth.
+    through the others, and each of these pulls the state towards itself. Nothing is learned; both ways are fourth order
+    where the field is smooth.
     """
+
+    conserved: Tensor
 
     def __init__(self, settings: Refined, fields: Fields) -> None:
         super().__init__()
         self.settings = settings
-        self.spin_up, self.gain = settings.spin_up, settings.gain
+        self.spin_up = settings.spin_up
         (self.num_cells,) = fields.grid.shape
         self.num_tokens, self.dim = self.num_cells * settings.factor, len(fields.names)
         self.grid = fields.grid.resized(self.num_tokens)
         self.points = Points(self.grid)
+        conserved = torch.tensor([field.conserved for field in fields.each])
+        self.register_buffer("conserved", conserved, persistent=False)
+
+    def pulled(
+        self, tokens: Float[Tensor, "batch token dim"], frames: Float[Tensor, "batch field cell"]
+    ) -> Float[Tensor, "batch token dim"]:
+        """Return tokens moved towards frames of their time, by the share `gain` of what differs.
+
+        The integral of a conserved field stays what it was: samples of fronts tell it worse than the first frame did.
+        """
+        differs = self.encode(frames - self.decode(tokens))
+        differs = torch.where(self.conserved, differs - differs.mean(1, keepdim=True), differs)
+        return tokens + self.settings.gain * differs
 
     def encode(self, frames: Float[Tensor, "batch field cell"]) -> Float[Tensor, "batch token dim"]:
         """Return the averages over the finer cells; their mean is that of the samples."""

@@ -50,7 +50,7 @@ def network() -> Run:
 
 
 def latent() -> Run:
-    """Half the numbers: a trained codec of 32 tokens of 4 for 256 cells, an operator on them, the codec's reference."""
+    """Half the numbers: a trained codec of 32 tokens of 4 for 256 cells, an operator on them, the codec alone."""
     return Run(
         data=Synthetic(equation="burgers", nu=(0.001,), num_trajectories=400),
         codec=Convolutional(num_levels=3, dim=4),

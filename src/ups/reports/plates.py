@@ -178,8 +178,11 @@ def _calls_figure(
         row.rung.name: (row.rung.calls_per_frame, *row.error) for row in rows if row.rung.calls_per_frame
     }
     if len({calls for calls, *_ in points.values()}) > 1:
-        still = {"operator", "operator + colored noise"}
-        references = {row.rung.name: row.error.mean for row in rows if row.rung.name in still}
+        references = {
+            row.rung.name: row.error.mean
+            for row in rows
+            if not row.rung.calls_per_frame and (row.rung.kind == "ours" or row.rung.num_members > 1)
+        }
         yield (
             "cost",
             "error_calls",

@@ -46,16 +46,16 @@ class Equation(Protocol):
     """
 
     @staticmethod
-    def require(grid: Grid, who: str) -> None:
-        """See that the equation can be solved on a grid.
-
-        Raises:
-            UserError: it cannot.
-        """
+    def obstacle(grid: Grid) -> str:
+        """Return why the equation cannot be solved on a grid; "" if it can."""
         ...
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
-        """Return the map from frames to the frames `duration` later."""
+        """Return the map from frames to the frames `duration` later.
+
+        Raises:
+            UserError: the equation cannot be solved on the grid.
+        """
         ...
 
 

@@ -15,16 +15,21 @@ Frame = Float[Tensor, "batch *grid"]
 Spectrum = Complex[Tensor, "batch *mode"]
 
 
+def no_modes(grid: Grid) -> str:
+    """Return why no modes keep what holds at the ends of a grid; "" if each axis repeats or lies between two walls."""
+    if all(axis.is_periodic or axis.low == axis.high == WALL for axis in grid.axes):
+        return ""
+    return f"needs axes that are periodic or lie between walls, the data live on {describe_boundaries(grid)}"
+
+
 def require_modes(grid: Grid, who: str) -> None:
-    """See that every axis of a grid is periodic or lies between two walls.
+    """See that a grid has modes.
 
     Raises:
-        UserError: an axis is not, and has no modes that keep what holds at its ends.
+        UserError: it has not.
     """
-    if not all(axis.is_periodic or axis.low == axis.high == WALL for axis in grid.axes):
-        raise UserError(
-            f"{who}: needs axes that are periodic or lie between walls, the data live on {describe_boundaries(grid)}"
-        )
+    if reason := no_modes(grid):
+        raise UserError(f"{who}: {reason}")
 
 
 class Modes:

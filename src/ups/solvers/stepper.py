@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
@@ -14,10 +16,9 @@ from ups.solvers.equations import EQUATIONS
 from ups.solvers.resampling import along_axes, averages_of, on_grid, points_of, resample
 from ups.types import Fields, UserError
 
-GAIN = 0.2
-"""Share of the difference by which each later frame of a context pulls a state that came from an earlier one. Of .1 to
-.8, tried on two solvers' Burgers data from the start and the middle of trajectories, the smallest that forgets a bad
-first frame within ten."""
+GAIN = 0.3
+"""Share of the difference by which each later frame of a context pulls a state that came from an earlier one; of .1 to
+.8, on two solvers' data, the largest that costs nothing behind a good first frame (`benchmarks/contexts.py`)."""
 
 
 class CoarseManifest(Manifest):
@@ -73,11 +74,6 @@ class Coarse:
 
     num_context = 1
 
-    @property
-    def frames_read(self) -> int:
-        """Frames of a context, at most, that make its state."""
-        return self.spin_up
-
     def __init__(
         self,
         equation_class: type[Equation],
@@ -90,7 +86,8 @@ class Coarse:
             raise UserError(
                 f"coarse solver {name}: needs one field, the data have {fields.names}; choose other data or no solver"
             )
-        equation_class.require(fields.grid, f"coarse solver {name}")
+        if reason := equation_class.obstacle(fields.grid):
+            raise UserError(f"coarse solver {name}: {reason}")
         self.parameters = tuple(inspect.signature(equation_class).parameters)
         missing = sorted(set(self.parameters) - set(fields.params))
         if missing:
@@ -105,27 +102,36 @@ class Coarse:
         native = fields.grid.shape
         self.grid = fields.grid.resized(*(max(1, round(num_cells * cells / native[0])) for cells in native))
         self.reads_points = samples_are_points and num_cells > native[0]
-        self.spin_up = 10 if self.reads_points else 1
+        self.frames_read = 10 if self.reads_points else 1
+        self._prepared: tuple[Tensor, Callable[[Tensor], Tensor]] | None = None
 
     def encode(
         self, context: Float[Tensor, "batch time 1 *grid"], params: Float[Tensor, "batch param"]
     ) -> CoarseState:
         """Return the solver's state at the last context frame."""
-        first, *later = context[:, -self.spin_up :, 0].double().unbind(1)
+        first, *later = context[:, -self.frames_read :, 0].double().unbind(1)
         state = CoarseState(self._averages(first), params)
         for frame in later:
             state = self.advance(state)
             differs = self._averages(frame - self._frame(state.averages))
+            if self.fields.conserved:  # samples of fronts tell the integral worse than the first frame did
+                differs = differs - differs.flatten(1).mean(1).reshape(-1, *(1,) * len(self.grid))
             state = state._replace(averages=state.averages + GAIN * differs)
         return state
 
     def advance(self, state: CoarseState, generator: Generator | None = None) -> CoarseState:
         """Return the state `fields.dt` later."""
-        columns = dict(zip(self.fields.params, state.params.double().cpu().unbind(1), strict=True))
-        equation = self.equation_class(**{name: columns[name] for name in self.parameters})
-        propagate = equation.propagator(self.fields.dt, self.grid)
+        propagate = self._propagator(state.params.double().cpu())
         averages = propagate(state.averages.cpu()).to(state.averages.device)
         return CoarseState(averages, state.params)
+
+    def _propagator(self, params: Float[Tensor, "batch param"]) -> Callable[[Tensor], Tensor]:
+        """Return the equation's; that of the last parameters is kept, since a rollout asks for it at every step."""
+        if self._prepared is None or not torch.equal(self._prepared[0], params):
+            columns = dict(zip(self.fields.params, params.unbind(1), strict=True))
+            equation = self.equation_class(**{name: columns[name] for name in self.parameters})
+            self._prepared = params, equation.propagator(self.fields.dt, self.grid)
+        return self._prepared[1]
 
     def decode(self, state: CoarseState) -> Float[Tensor, "batch 1 *grid"]:
         """Return the frame on the native grid, in float32."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 from ups.solvers.equation import Defaults, Parameter, per_mode
 from ups.solvers.modes import Frame, Modes
 from ups.solvers.spectral import Exponential
-from ups.types import Grid, require_periodic_line
+from ups.types import Grid, no_periodic_line, require_periodic_line
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Advection:
     speed: Parameter
 
     data: ClassVar = Defaults({"speed": (0.4,)})
-    require = staticmethod(require_periodic_line)
+    obstacle = staticmethod(no_periodic_line)
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""
-        self.require(grid, "Advection")
+        require_periodic_line(grid, "Advection")
         modes = Modes(grid)
         return Exponential(modes, -per_mode(self.speed, grid) * modes.derivative(), duration)

@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from ups.solvers.equation import Defaults, Parameter, per_mode
-from ups.solvers.modes import Frame, Modes, require_modes
+from ups.solvers.modes import Frame, Modes, no_modes
 from ups.solvers.spectral import ETDRK4
 from ups.types import Grid
 
@@ -26,7 +26,7 @@ class AllenCahn:
     nu: Parameter
 
     data: ClassVar = Defaults({"nu": (0.004,)}, dt=0.2, is_conserved=False)
-    require = staticmethod(require_modes)
+    obstacle = staticmethod(no_modes)
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 from ups.solvers.equation import Defaults, Parameter
 from ups.solvers.finite_volume import FiniteVolume
 from ups.solvers.modes import Frame
-from ups.types import Grid, require_periodic_line
+from ups.types import Grid, no_periodic_line, require_periodic_line
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Burgers:
     nu: Parameter
 
     data: ClassVar = Defaults({"nu": (0.001,)}, initial="pdebench_like", refinement=4)
-    require = staticmethod(require_periodic_line)
+    obstacle = staticmethod(no_periodic_line)
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""
-        self.require(grid, "Burgers")
+        require_periodic_line(grid, "Burgers")
         return FiniteVolume(self.nu / math.pi, duration, grid.shape[0], grid.extent[0])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ups.solvers.equation import Defaults, Parameter, per_mode
-from ups.solvers.modes import Frame, Modes, require_modes
+from ups.solvers.modes import Frame, Modes, no_modes
 from ups.solvers.spectral import Exponential
 from ups.types import Grid
 
@@ -19,7 +19,7 @@ class Heat:
     nu: Parameter
 
     data: ClassVar = Defaults({"nu": (0.002,)})
-    require = staticmethod(require_modes)
+    obstacle = staticmethod(no_modes)
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 from ups.solvers.equation import Defaults
 from ups.solvers.modes import Frame, Modes
 from ups.solvers.spectral import ETDRK4
-from ups.types import Grid, require_periodic_line
+from ups.types import Grid, no_periodic_line, require_periodic_line
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class KortewegDeVries:
     """
 
     data: ClassVar = Defaults(extent=20.0, dt=0.1)
-    require = staticmethod(require_periodic_line)
+    obstacle = staticmethod(no_periodic_line)
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""
-        self.require(grid, "Korteweg-de Vries")
+        require_periodic_line(grid, "Korteweg-de Vries")
         modes = Modes(grid)
         derivative = modes.derivative()
         return ETDRK4(

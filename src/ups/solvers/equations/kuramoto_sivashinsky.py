@@ -9,7 +9,7 @@ from typing import ClassVar
 from ups.solvers.equation import Defaults
 from ups.solvers.modes import Frame, Modes
 from ups.solvers.spectral import ETDRK4
-from ups.types import Grid, require_periodic_line
+from ups.types import Grid, no_periodic_line, require_periodic_line
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class KuramotoSivashinsky:
     """u_t + u u_x + u_xx + u_xxxx = 0 on a periodic line, chaotic for an extent above about 20; ETDRK4."""
 
     data: ClassVar = Defaults(extent=64.0, dt=1.0, warmup=100.0)
-    require = staticmethod(require_periodic_line)
+    obstacle = staticmethod(no_periodic_line)
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""
-        self.require(grid, "Kuramoto-Sivashinsky")
+        require_periodic_line(grid, "Kuramoto-Sivashinsky")
         modes = Modes(grid)
         k, half_derivative = modes.wavenumbers(), modes.derivative() / 2
         return ETDRK4(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ups.solvers.equation import Defaults, Parameter, per_mode
-from ups.solvers.modes import Frame, Modes, require_modes
+from ups.solvers.modes import Frame, Modes, no_modes
 from ups.solvers.spectral import ETDRK4
 from ups.types import Grid
 
@@ -23,7 +23,7 @@ class SwiftHohenberg:
     r: Parameter
 
     data: ClassVar = Defaults({"r": (0.7,)}, extent=50.0, dt=0.5, is_conserved=False)
-    require = staticmethod(require_modes)
+    obstacle = staticmethod(no_modes)
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""
