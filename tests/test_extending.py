@@ -11,7 +11,7 @@ from torch import nn
 from tiny_recipe import tiny
 from ups.checkpoint import Manifest
 from ups.config import Settings, override
-from ups.data.synthetic import Synthetic
+from ups.data.simulated import Simulated
 from ups.evaluation.ladder import Kind
 from ups.evaluation.metrics import METRICS
 from ups.evaluation.rows import trajectory_scores
@@ -161,7 +161,7 @@ class Shifted(Settings):
     equation_class: None = None
 
     def load(self, progress=None):
-        made = Synthetic(equation="advection", num_trajectories=40, num_cells=32, num_frames=14).load()
+        made = Simulated(equation="advection", num_trajectories=40, num_cells=32, num_frames=14).load()
         frames = [made.values[:, 0].roll(k, -1) for k in range(14)]
         return type(made)(torch.stack(frames, 1), made.params, made.fields)
 

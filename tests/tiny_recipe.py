@@ -1,8 +1,7 @@
 """A run of seconds: one line, one small operator, one small baseline."""
 
-from ups.data.kicked import Kicked
-from ups.data.steady import Steady
-from ups.data.synthetic import Synthetic
+from ups.data.rest import Rest
+from ups.data.simulated import Simulated
 from ups.models.baselines import TunedFNO
 from ups.models.corrector import CorrectorSettings
 from ups.models.mean_operator import Mean
@@ -11,13 +10,14 @@ from ups.models.residual_nets import ParametersAlone, SpectralLocal
 from ups.models.stochastic import StochasticOperator
 from ups.models.student import StudentSettings
 from ups.runs.settings import Run
+from ups.solvers.kicks import Kicks
 from ups.training.settings import Fit
 
 
 def tiny() -> Run:
     """Advection on 32 cells."""
     return Run(
-        data=Synthetic(equation="advection", num_trajectories=40, num_cells=32, num_frames=14),
+        data=Simulated(equation="advection", num_trajectories=40, num_cells=32, num_frames=14),
         operator=SpectralFlux(width=8, num_blocks=1, modes=4, kernel_size=3),
         baselines={"tuned_fno": TunedFNO(num_context=2, width=8, modes=4)},
         solver_cells=(8, 16, 32),
@@ -29,7 +29,7 @@ def kicked() -> Run:
     """Kicked Burgers on 32 cells, with everything that stands on the operator."""
     once = Fit(updates=30, batch_size=8, unroll=((0.0, 1),), num_validations=2, warmup=5)
     return Run(
-        data=Kicked(num_trajectories=40, num_cells=32, num_frames=14),
+        data=Simulated(nu=0.01, forcing=Kicks(), num_trajectories=40, num_cells=32, num_frames=14),
         operator=SpectralFlux(width=8, num_blocks=1, modes=4, kernel_size=3),
         baselines={
             "crps_operator": StochasticOperator(
@@ -53,7 +53,14 @@ def steady() -> Run:
     once = Fit(updates=30, batch_size=8, unroll=((0.0, 1),), num_validations=2, warmup=5)
     network = SpectralLocal(width=8, num_blocks=1, modes=4, kernel_size=3)
     return Run(
-        data=Steady(num_trajectories=40, num_cells=32, nu=(0.005, 0.01)),
+        data=Simulated(
+            equation="allen_cahn",
+            nu=(0.005, 0.01),
+            offset=0.5,
+            rest=Rest(),
+            num_trajectories=40,
+            num_cells=32,
+        ),
         operator=Mean(),
         corrector=CorrectorSettings(network=ParametersAlone(network=network), num_steps=2),
         num_members=3,

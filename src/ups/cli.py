@@ -195,16 +195,14 @@ def data_make(
     output: Annotated[Path, typer.Argument(help="The HDF5 file to write, in PDEBench's layout.")],
     settings: Assignments = None,
 ) -> None:
-    """Generate trajectories with our solvers, e.g. equation=burgers nu=0.001 num_trajectories=100, or kind=kicked."""
+    """Generate trajectories with our solvers, e.g. equation=burgers nu=0.001 num_trajectories=100, or forcing={}."""
     from ups.config import override
-    from ups.data.kicked import Kicked
     from ups.data.pdebench import require_folder, write_pdebench
-    from ups.data.synthetic import Synthetic
+    from ups.data.simulated import Simulated
     from ups.progress import bar
 
     require_folder(output)
-    chosen = settings or []
-    source = override(Kicked() if "kind=kicked" in chosen else Synthetic(), chosen)
+    source = override(Simulated(), settings or [])
     with bar("making trajectories") as progress:
         trajectory = source.load(progress=progress)
     write_pdebench(output, trajectory.values, trajectory.fields, trajectory.params, equation=source.equation)

@@ -96,7 +96,7 @@ class DataRecord(Settings):
     params: dict[str, list[str]]
     """Every value of each parameter."""
     truth_floor: float | None = None
-    """Error of the data themselves, where it is known."""
+    """nRMSE of the data themselves, where it is known."""
 
 
 class Record(Settings):
@@ -248,7 +248,7 @@ def describe(source: Any, parts: dict[str, Trajectory], digest: str = "") -> Dat
             ]
             for index, name in enumerate(first.fields.params)
         },
-        truth_floor=getattr(source, "truth_floor", None),
+        truth_floor=source.truth_floor(),
     )
 
 

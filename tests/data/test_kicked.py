@@ -6,8 +6,8 @@ import torch
 from scipy import stats
 
 from ups.config import override
-from ups.data.kicked import Kicked
 from ups.data.pdebench import PDEBench, write_pdebench
+from ups.data.simulated import Simulated
 from ups.data.splits import initial_hashes
 from ups.evaluation.rollout import rollout
 from ups.solvers import kicks
@@ -16,12 +16,12 @@ from ups.solvers.solve import solve
 from ups.streams import stream
 from ups.types import UserError
 
-SMALL = {"num_cells": 48, "num_frames": 5, "num_trajectories": 40}
+SMALL = {"nu": 0.01, "num_cells": 48, "num_frames": 5, "num_trajectories": 40}
 NUM, MEMBERS = 640, 15
 
 
-def small(**changes):
-    return Kicked(**{**SMALL, **changes})
+def small(forcing=None, **changes):
+    return Simulated(**{**SMALL, "forcing": forcing or {}, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_trajectories_differ_and_their_mean_moves(held_out):
 
 
 def test_without_size_the_data_are_burgers_equation(tmp_path):
-    data = small(size=(0.0, 0.0), nu=0.05, initial="clean").load(tmp_path)
+    data = small({"size": (0.0, 0.0)}, nu=0.05, initial="clean").load(tmp_path)
     truth = solve(Burgers(0.05), data.values[:, 0], 0.05 * torch.arange(5), 1.0)
     torch.testing.assert_close(data.values, truth.float(), rtol=0, atol=2e-6)
     assert data.params.unique().tolist() == pytest.approx([0.05])
@@ -133,12 +133,12 @@ def test_without_size_the_data_are_burgers_equation(tmp_path):
 
 def test_what_is_made_once_is_read_from_then_on(tmp_path, monkeypatch):
     made = small().load(tmp_path)
-    monkeypatch.setattr(Kicked, "_make", None)
+    monkeypatch.setattr(Simulated, "_make", None)
     again = small().load(tmp_path)
     assert torch.equal(made.values, again.values)
     assert made.fields == again.fields
     with pytest.raises(TypeError):
-        small(width=(0.02, 0.05)).load(tmp_path)
+        small({"width": (0.02, 0.05)}).load(tmp_path)
 
 
 def test_progress_rises_to_one(tmp_path):
@@ -149,9 +149,9 @@ def test_progress_rises_to_one(tmp_path):
 
 
 def test_the_settings_reach_the_perfect_ensemble():
-    settings = Kicked(size=(0.1, 0.2), width=(0.03, 0.04), dt=0.1, num_cells=64)
-    stepper = settings.perfect()
-    assert stepper.kicks == kicks.Kicks((0.1, 0.2), (0.03, 0.04))
+    law = kicks.Kicks(size=(0.1, 0.2), width=(0.03, 0.04))
+    stepper = small(law, dt=0.1, num_cells=64).perfect()
+    assert stepper.kicks == law
     assert stepper.solver.grid.shape == stepper.solver.fields.grid.shape == (64,)
     assert stepper.solver.fields.dt == 0.1
 
@@ -159,17 +159,18 @@ def test_the_settings_reach_the_perfect_ensemble():
 @pytest.mark.parametrize(
     ("assignment", "words"),
     [
-        ("size=[0.8, 0.3]", "size=[0.8, 0.3]: give the lower bound first"),
-        ("width=[0.02, 0.2]", "width"),
-        ("width=[0, 0.1]", "width"),
-        ("size=[-1, 1]", "size"),
+        ("forcing.size=[0.8, 0.3]", "size=[0.8, 0.3]: give the lower bound first"),
+        ("forcing.width=[0.02, 0.2]", "forcing.width=[0.02, 0.2] is more than an eighth of the line"),
+        ("forcing.width=[0, 0.1]", "width"),
+        ("forcing.size=[-1, 1]", "size"),
         ("nu=.inf", "nu"),
-        ("solver_cells=1024", "no such setting"),
+        ("solver_cells=96", "a frame is the whole state: leave solver_cells out"),
+        ("rest={}", "what is kicked does not come to rest"),
     ],
 )
 def test_impossible_settings_are_one_line(assignment, words):
     with pytest.raises(UserError) as error:
-        override(Kicked(), [assignment])
+        override(small(), [assignment])
     assert words in str(error.value)
     assert "\n" not in str(error.value)
 

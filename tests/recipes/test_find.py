@@ -56,6 +56,45 @@ def test_a_settings_file_without_a_start_is_refused(tmp_path):
         find_run(str(tmp_path / "mine.json"))
 
 
+def test_a_settings_file_extends_its_neighbour_from_wherever_it_is_named(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "base.yaml").write_text("extends: burgers.quick\nseed: 3\n")
+    (tmp_path / "mine" / "child.yaml").write_text("extends: base.yaml\nnum_members: 4\n")
+    (tmp_path / "mine" / "loop.yaml").write_text("extends: loop.yaml\n")
+    child = find_run(str(tmp_path / "mine" / "child.yaml"))[1]
+    assert (child.seed, child.num_members) == (3, 4)
+    with pytest.raises(UserError, match="extends itself"):
+        find_run(str(tmp_path / "mine" / "loop.yaml"))
+
+
+def test_a_python_file_imports_its_neighbours(tmp_path):
+    (tmp_path / "neighbour_of_mine.py").write_text("SEED = 12\n")
+    (tmp_path / "mine.py").write_text(
+        "from neighbour_of_mine import SEED\nfrom ups.recipes import burgers\n\n\n"
+        "def run():\n    return burgers.quick().model_copy(update={'seed': SEED})\n"
+    )
+    assert find_run(f"{tmp_path / 'mine.py'}:run")[1].seed == 12
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def run(:\n", r"mine\.py, line 1: SyntaxError: invalid syntax"),
+        ("import not_there_at_all\n", r"line 1: ModuleNotFoundError: No module named 'not_there_at_all'"),
+        ("def run():\n    return 1 / 0\n", r"line 2: ZeroDivisionError"),
+        (
+            "from ups.runs.settings import Run\n\n\ndef run():\n    return Run(dta=1)\n",
+            r"line 5: ValidationError",
+        ),
+    ],
+)
+def test_the_faults_of_a_python_file_are_one_line_that_says_where(tmp_path, text, message):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(UserError, match=message) as error:
+        find_run(f"{tmp_path / 'mine.py'}:run")
+    assert "\n" not in str(error.value)
+
+
 def test_every_recipe_is_listed_with_a_line_and_returns_a_run():
     listed = describe_recipes()
     assert tuple(name for name, _ in listed)[:2] == ("burgers.quick", "burgers.reference")

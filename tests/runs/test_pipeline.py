@@ -12,7 +12,7 @@ import pytest
 import ups
 from tiny_recipe import kicked, steady, tiny
 from ups.config import override
-from ups.data.synthetic import Synthetic
+from ups.data.simulated import Simulated
 from ups.evaluation.rows import query, trajectory_scores
 from ups.models.autoencoder import Convolutional
 from ups.models.operator import Transformer
@@ -202,9 +202,14 @@ def test_too_few_trajectories_are_refused_before_anything_is_written(tmp_path):
 
 @pytest.mark.parametrize("equation", ["heat", "kuramoto_sivashinsky", "fisher_kpp", "burgers"])
 def test_every_equation_climbs_the_ladder(tmp_path, equation):
-    data = Synthetic(equation=equation, num_trajectories=12, num_cells=32, solver_cells=64, num_frames=12)
+    data = Simulated(equation=equation, num_trajectories=12, num_cells=32, solver_cells=64, num_frames=12)
     settings = override(tiny().model_copy(update={"data": data}), ["training.updates=4", "baselines={}"])
     run(settings, tmp_path / equation)
     scores = trajectory_scores(tmp_path / equation / "rows.parquet", "pdebench", "nrmse")
     assert np.isfinite(scores["operator"]).all()
     assert any(name.startswith("solver") for name in scores)
+    record = json.loads((tmp_path / equation / "run.json").read_text())
+    assert record["data"]["truth_floor"] > 0
+    assert ("error of the truth" in (tmp_path / equation / "report.html").read_text()) == (
+        equation == "burgers"
+    )

@@ -1,6 +1,6 @@
 import torch
 
-from ups.data.synthetic import Synthetic
+from ups.data.simulated import Simulated
 from ups.models.autoencoder import IdentityPatches
 from ups.models.emulator import Emulator
 from ups.models.normalizer import fit_normalizer
@@ -17,7 +17,7 @@ def build(operator, train):
 
 
 def test_an_operator_sees_normalized_trajectories_spread_over_the_split(monkeypatch):
-    train = Synthetic(equation="advection", num_trajectories=20, num_cells=32, num_frames=5).load()
+    train = Simulated(equation="advection", num_trajectories=20, num_cells=32, num_frames=5).load()
     emulator = build(SpectralFlux(width=4, num_blocks=1, modes=4), train)
     seen = []
     monkeypatch.setattr(emulator.operator, "start_from", lambda codec, given: seen.append(given))
@@ -31,7 +31,7 @@ def test_an_operator_sees_normalized_trajectories_spread_over_the_split(monkeypa
 
 
 def test_an_operator_that_has_no_use_for_it_stays_as_it_is():
-    train = Synthetic(equation="advection", num_trajectories=20, num_cells=32, num_frames=5).load()
+    train = Simulated(equation="advection", num_trajectories=20, num_cells=32, num_frames=5).load()
     emulator = build(Transformer(hidden_dim=16, num_heads=2, depth=1, group_size=32), train)
     before = {name: value.clone() for name, value in emulator.state_dict().items()}
     look_at(emulator, train)

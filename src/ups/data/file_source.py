@@ -59,6 +59,9 @@ class FileSource(Settings):
         equation = EQUATIONS.get(layout.equation)
         return None if equation is None or equation.obstacle(layout.fields.grid) else equation
 
+    def truth_floor(self) -> None:
+        """Return None: no file says how far its frames are from the solution."""
+
     def layout(self, path: Path) -> Layout:
         """Return what one file holds, without reading its values.
 

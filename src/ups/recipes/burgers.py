@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ups.config import merge
-from ups.data.kicked import Kicked
 from ups.data.pdebench import PDEBench
-from ups.data.synthetic import Synthetic
+from ups.data.simulated import Simulated
 from ups.models.autoencoder import Convolutional
 from ups.models.baselines import DilatedResNet, PDEBenchFNO, TunedFNO, UNet1d
 from ups.models.corrector import CorrectorSettings
@@ -17,13 +16,14 @@ from ups.models.residual_nets import TokenMLP
 from ups.models.stochastic import StochasticOperator
 from ups.models.student import StudentSettings
 from ups.runs.settings import Run
+from ups.solvers.kicks import Kicks
 from ups.training.settings import Fit
 
 
 def quick() -> Run:
     """Minutes on two cores: data from our solver, the operator and four baselines, as much work for each."""
     return Run(
-        data=Synthetic(equation="burgers", nu=(0.001,), num_trajectories=400),
+        data=Simulated(equation="burgers", nu=(0.001,), num_trajectories=400),
         codec=Refined(),
         operator=FluxLaw(),
         baselines=_baselines(),
@@ -52,7 +52,7 @@ def network() -> Run:
 def latent() -> Run:
     """Half the numbers: a trained codec of 32 tokens of 4 for 256 cells, an operator on them, the codec alone."""
     return Run(
-        data=Synthetic(equation="burgers", nu=(0.001,), num_trajectories=400),
+        data=Simulated(equation="burgers", nu=(0.001,), num_trajectories=400),
         codec=Convolutional(num_levels=3, dim=4),
         operator=SpectralRate(width=48),
         baselines={"tuned_fno": TunedFNO()},
@@ -64,7 +64,7 @@ def latent() -> Run:
 def viscosities() -> Run:
     """One operator for five viscosities from 0.001 to 1, told which one it is in."""
     return Run(
-        data=Synthetic(equation="burgers", nu=(0.001, 0.01, 0.1, 0.4, 1.0), num_trajectories=800),
+        data=Simulated(equation="burgers", nu=(0.001, 0.01, 0.1, 0.4, 1.0), num_trajectories=800),
         codec=Refined(),
         operator=FluxLaw(),
         baselines={"tuned_fno": TunedFNO()},
@@ -75,7 +75,7 @@ def viscosities() -> Run:
 def kicked() -> Run:
     """Random kicks: operator, corrector and student against the perfect ensemble, noise and a CRPS operator."""
     return Run(
-        data=Kicked(num_trajectories=800, num_frames=21, num_cells=128),
+        data=Simulated(nu=(0.01,), forcing=Kicks(), num_trajectories=800, num_frames=21, num_cells=(128,)),
         baselines={"crps_operator": StochasticOperator()},
         corrector=CorrectorSettings(),
         student=StudentSettings(),
@@ -93,7 +93,7 @@ def golden() -> Run:
     )
     adamw = once.model_copy(update={"optimizer": "adamw"})
     return Run(
-        data=Synthetic(equation="burgers", nu=(0.001,), num_trajectories=400),
+        data=Simulated(equation="burgers", nu=(0.001,), num_trajectories=400),
         codec=Convolutional(num_levels=3, dim=16),
         operator=UTransformer(hidden_dim=96, num_heads=6, depths=(1, 1, 1), group_size=32),
         corrector=CorrectorSettings(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ups.config import merge
-from ups.data.steady import Steady
+from ups.data.rest import Rest
+from ups.data.simulated import Simulated
 from ups.data.symmetries import Symmetry
-from ups.data.synthetic import Synthetic
 from ups.models.baselines import TunedFNO
 from ups.models.corrector import CorrectorSettings
 from ups.models.mean_operator import Mean
@@ -17,17 +17,17 @@ from ups.training.settings import Fit
 
 def advection() -> Run:
     """A profile that moves and keeps its shape."""
-    return _run(Synthetic(equation="advection", num_trajectories=300), ("shift",))
+    return _run(Simulated(equation="advection", num_trajectories=300), ("shift",))
 
 
 def heat() -> Run:
     """Decay of every wave at its own rate."""
-    return _run(Synthetic(equation="heat", num_trajectories=300), ("shift", "reflect"))
+    return _run(Simulated(equation="heat", num_trajectories=300), ("shift", "reflect"))
 
 
 def kuramoto_sivashinsky() -> Run:
     """Chaos: every forecast fails in the end, the question is when."""
-    data = Synthetic(equation="kuramoto_sivashinsky", num_trajectories=300)
+    data = Simulated(equation="kuramoto_sivashinsky", num_trajectories=300)
     return _run(data, ("shift", "reflect_odd"), seconds=180.0)
 
 
@@ -42,7 +42,7 @@ def chaos() -> Run:
         ema_decay=0.99,
     )
     return Run(
-        data=Synthetic(
+        data=Simulated(
             equation="kuramoto_sivashinsky",
             num_trajectories=400,
             num_frames=101,
@@ -59,7 +59,7 @@ def chaos() -> Run:
 
 def fisher_kpp() -> Run:
     """Fronts that invade; PDEBench's reaction-diffusion."""
-    return _run(Synthetic(equation="fisher_kpp", num_trajectories=300), ("shift", "reflect"))
+    return _run(Simulated(equation="fisher_kpp", num_trajectories=300), ("shift", "reflect"))
 
 
 def steady() -> Run:
@@ -67,8 +67,16 @@ def steady() -> Run:
     training = Fit(
         seconds=120.0, unroll=((0.0, 1),), symmetries=("shift", "reflect", "reflect_odd"), ema_decay=0.99
     )
+    data = Simulated(
+        equation="allen_cahn",
+        nu=(0.002, 0.004, 0.01),
+        offset=0.5,
+        rest=Rest(),
+        num_cells=(64,),
+        num_trajectories=1200,
+    )
     return Run(
-        data=Steady(num_trajectories=1200),
+        data=data,
         operator=Mean(),
         corrector=CorrectorSettings(network=ParametersAlone(), predicts="edm"),
         training=training,
@@ -81,6 +89,6 @@ def steady_from_initial() -> Run:
     return merge(steady(), {"corrector": {"network": {"kind": "spectral_local"}}})
 
 
-def _run(data: Synthetic, symmetries: tuple[Symmetry, ...], seconds: float = 60.0) -> Run:
+def _run(data: Simulated, symmetries: tuple[Symmetry, ...], seconds: float = 60.0) -> Run:
     training = Fit(seconds=seconds, symmetries=symmetries, ema_decay=0.99)
     return Run(data=data, baselines={"tuned_fno": TunedFNO()}, training=training)

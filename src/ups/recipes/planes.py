@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ups.config import merge
+from ups.data.simulated import Simulated
 from ups.data.symmetries import Symmetry
-from ups.data.synthetic import Synthetic
 from ups.models.baselines import TunedFNO
 from ups.models.operator import SpectralFlux
 from ups.runs.settings import Run
@@ -31,8 +31,8 @@ def fisher_kpp_walled() -> Run:
     return _walled(fisher_kpp())
 
 
-def _rectangle(equation: str) -> Synthetic:
-    return Synthetic.model_validate({
+def _rectangle(equation: str) -> Simulated:
+    return Simulated.model_validate({
         "equation": equation,
         "num_cells": (48, 40),  # unequal sides: exchanged axes would show
         "extent": (1.0, 0.8),
@@ -40,7 +40,7 @@ def _rectangle(equation: str) -> Synthetic:
     })
 
 
-def _run(data: Synthetic, symmetries: tuple[Symmetry, ...]) -> Run:
+def _run(data: Simulated, symmetries: tuple[Symmetry, ...]) -> Run:
     return Run(
         data=data,
         operator=SpectralFlux(width=24, num_blocks=3, modes=12, kernel_size=3),

@@ -10,10 +10,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 from ups.config import Settings, nearest
 from ups.data.arrays import Arrays
 from ups.data.file_source import FileSource
-from ups.data.kicked import Kicked
 from ups.data.pdebench import PDEBench
-from ups.data.steady import Steady
-from ups.data.synthetic import Synthetic
+from ups.data.simulated import Simulated
 from ups.data.well import Well
 from ups.models.autoencoder import AutoencoderSettings, IdentityPatches
 from ups.models.baselines import DilatedResNet, PDEBenchFNO, TunedFNO, UNet1d
@@ -37,7 +35,7 @@ from ups.runs.rungs import (
 )
 from ups.training.settings import Fit, Positive
 
-DataSettings = Annotated[Synthetic | Kicked | Steady | PDEBench | Well | Arrays, Field(discriminator="kind")]
+DataSettings = Annotated[Simulated | PDEBench | Well | Arrays, Field(discriminator="kind")]
 
 BASELINES = (PDEBenchFNO, TunedFNO, DilatedResNet, UNet1d, StochasticOperator)
 BaselineSettings = Annotated[
@@ -115,9 +113,9 @@ class Run(Settings):
         if self.student:
             how = self.student_training
             rungs.append(StudentSpec(settings=self.student, training=how, num_members=members))
-        if isinstance(self.data, Steady):
+        if isinstance(self.data, Simulated) and self.data.rest:
             rungs.append(ClimatologySpec(num_members=members))
-        if isinstance(self.data, Kicked):
+        if isinstance(self.data, Simulated) and self.data.forcing:
             rungs.append(PerfectSpec(source=self.data, num_members=members))
         return tuple(rungs)
 

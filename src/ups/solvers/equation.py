@@ -59,6 +59,15 @@ class Equation(Protocol):
         ...
 
 
+@runtime_checkable
+class Steady(Equation, Protocol):
+    """An equation whose solutions come to rest, and that says how far they are from it."""
+
+    def rate(self, frame: Frame, grid: Grid) -> Frame:
+        """Return u_t, which is zero in a steady state."""
+        ...
+
+
 def per_mode(parameter: Parameter, grid: Grid) -> Tensor:
     """Return a parameter in float64, shaped to broadcast over the modes of a batch of frames."""
     return torch.as_tensor(parameter, dtype=torch.float64).reshape(-1, *(1,) * len(grid))

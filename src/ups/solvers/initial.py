@@ -9,11 +9,31 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from ups.solvers.equation import Initial
 from ups.types import Grid
 
 _HIGHEST = 4  # mode
 _NUM_WAVES = 2
 _WINDOW_WIDTH = 0.01  # of the window's edges, as a fraction of the extent
+
+
+def start(
+    law: Initial, num: int, grid: Grid, generator: Generator, offset: float = 0.0, is_scaled: bool = False
+) -> Float[Tensor, "batch 1 *grid"]:
+    """Return frames of a law, each raised by a number uniform in [-offset, offset], or scaled to [0, 1]."""
+    if len(grid) > 1 or not grid.is_periodic:
+        frames = waves(num, grid, generator)
+    elif law == "clean":
+        frames = clean(num, *grid.shape, *grid.extent, generator)
+    else:
+        frames = pdebench_like(num, *grid.shape, *grid.extent, generator)
+    if offset:
+        frames = frames + offset * (2 * _uniform((num, *(1,) * (1 + len(grid))), generator) - 1)
+    if is_scaled:
+        space = tuple(range(2, frames.ndim))
+        low, high = frames.amin(space, keepdim=True), frames.amax(space, keepdim=True)
+        frames = (frames - low) / (high - low)
+    return frames
 
 
 def pdebench_like(

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveFloat, model_validator
 from torch import Generator, Tensor
 
 from ups.checkpoint import Manifest
+from ups.config import Settings
 from ups.solvers.stepper import Coarse, CoarseManifest, CoarseState
 
 
-@dataclass(frozen=True)
-class Kicks:
+class Kicks(Settings):
     """The law of one localized kick: s A exp(-(x - c)^2 / (2 w^2)) on a periodic line.
 
     The place c is uniform on the line, the sign s a fair coin, the size A (in units of the field) and the width w
@@ -24,8 +24,19 @@ class Kicks:
     positive and at most an eighth of the line: a bump's tail is followed once around it.
     """
 
-    size: tuple[float, float] = (0.3, 0.8)
-    width: tuple[float, float] = (0.02, 0.06)
+    kind: Literal["kicks"] = "kicks"
+    size: tuple[NonNegativeFloat, NonNegativeFloat] = (0.3, 0.8)
+    """Bounds of the height of a kick."""
+    width: tuple[PositiveFloat, PositiveFloat] = (0.02, 0.06)
+    """Bounds of the standard deviation of a kick, at most an eighth of the line."""
+
+    @model_validator(mode="after")
+    def _rises(self) -> Kicks:
+        for name in ("size", "width"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}=[{low:g}, {high:g}]: give the lower bound first")
+        return self
 
     def kick(
         self, batch: int, num_cells: int, extent: float, generator: Generator
@@ -85,7 +96,7 @@ class Kicked:
 
     def manifest(self) -> KickedManifest:
         """Return all that is needed to build this solver again."""
-        return KickedManifest(solver=self.solver.manifest(), size=self.kicks.size, width=self.kicks.width)
+        return KickedManifest(solver=self.solver.manifest(), kicks=self.kicks)
 
 
 class KickedManifest(Manifest):
@@ -94,11 +105,9 @@ class KickedManifest(Manifest):
     kind: Literal["kicked_solver"] = "kicked_solver"
     solver: CoarseManifest
     """What solves between two kicks."""
-    size: tuple[float, float]
-    """Bounds of the height of a kick."""
-    width: tuple[float, float]
-    """Bounds of the standard deviation of a kick."""
+    kicks: Kicks
+    """Their law."""
 
     def build(self) -> Kicked:
         """Return the solver."""
-        return Kicked(self.solver.build(), Kicks(self.size, self.width))
+        return Kicked(self.solver.build(), self.kicks)

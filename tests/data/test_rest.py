@@ -4,18 +4,24 @@ import pytest
 import torch
 
 from ups.config import override
+from ups.data.simulated import Simulated
 from ups.data.splits import initial_hashes
-from ups.data.steady import Steady
 from ups.solvers.equations import AllenCahn
 from ups.solvers.solve import solve
 from ups.types import UserError, line
 
 GRID = line(32)
-SMALL = {"num_trajectories": 96, "num_cells": 32, "nu": (0.005, 0.01)}
+SMALL = {
+    "equation": "allen_cahn",
+    "offset": 0.5,
+    "num_trajectories": 96,
+    "num_cells": 32,
+    "nu": (0.005, 0.01),
+}
 
 
-def small(**changes):
-    return Steady(**{**SMALL, **changes})
+def small(rest=None, **changes):
+    return Simulated(**{**SMALL, "rest": rest or {}, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +56,7 @@ def test_rest_is_one_of_many_given_nu_and_fronts_are_rarer_the_wider_they_are(pr
 
 
 def test_what_has_not_come_to_rest_is_left_out_and_the_others_keep_their_order(problems, tmp_path):
-    strict = small(bound=1e-4).load(tmp_path)
+    strict = small({"bound": 1e-4}).load(tmp_path)
     assert AllenCahn(strict.params[:, 0]).rate(strict.values[:, 1, 0].double(), GRID).abs().max() < 1.1e-4
     easy, hard = (initial_hashes(found.values) for found in (problems, strict))
     kept = [first for first in hard if first in easy]
@@ -59,8 +65,8 @@ def test_what_has_not_come_to_rest_is_left_out_and_the_others_keep_their_order(p
 
 
 def test_problems_that_do_not_come_to_rest_in_time_are_the_users_to_know(tmp_path):
-    with pytest.raises(UserError, match=r"raise data\.time") as error:
-        small(time=1.0).load(tmp_path)
+    with pytest.raises(UserError, match=r"raise data\.rest\.time") as error:
+        small({"time": 1.0}).load(tmp_path)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.rglob("*.*"))
 
@@ -69,7 +75,7 @@ def test_fewer_problems_are_a_prefix_of_more_and_are_read_from_the_cache(problem
     fewer = small(num_trajectories=33).load(tmp_path)
     assert torch.equal(fewer.values, problems.values[:33])
     assert torch.equal(fewer.params, problems.params[:33])
-    monkeypatch.setattr(Steady, "_make", None)
+    monkeypatch.setattr(Simulated, "_make", None)
     assert torch.equal(small(num_trajectories=33).load(tmp_path).values, fewer.values)
     with pytest.raises(TypeError):
         small(num_trajectories=33, seed=1).load(tmp_path)
@@ -84,15 +90,17 @@ def test_the_offset_bounds_the_mean_of_the_first_frame(problems, tmp_path):
 @pytest.mark.parametrize(
     ("assignment", "words"),
     [
-        ("nu=[]", "one or more positive numbers"),
-        ("nu=0", "one or more positive numbers"),
-        ("bound=0", "bound"),
-        ("offset=2", "offset"),
-        ("num_frames=3", "no such setting"),
+        ("nu=-1", "nu must be finite and not negative"),
+        ("rest.bound=0", "bound"),
+        ("offset=-1", "offset"),
+        ("num_frames=3", "rest has two frames"),
+        ("dt=0.1", "rest has two frames"),
+        ("shared_initial=true", "rest has two frames"),
+        ("equation=heat", "heat has no steady states to find (valid: allen_cahn)"),
     ],
 )
 def test_impossible_settings_are_one_line(assignment, words):
     with pytest.raises(UserError) as error:
-        override(Steady(), [assignment])
+        override(small(), [assignment])
     assert words in str(error.value)
     assert "\n" not in str(error.value)

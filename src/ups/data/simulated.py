@@ -1,0 +1,335 @@
+"""Trajectories from our own solvers: equation x forcing x horizon, made on first use and cached by content."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import torch
+from annotated_types import Len
+from pydantic import (
+    BeforeValidator,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+from torch import Tensor
+
+from ups.config import Settings, digest
+from ups.data.blocks import BLOCK, Report, fill
+from ups.data.boundaries import Boundaries, bounded
+from ups.data.cache import cache_folder, cached
+from ups.data.rest import SPARE, Rest
+from ups.progress import Progress
+from ups.solvers import initial
+from ups.solvers.equation import Equation, Initial, Steady
+from ups.solvers.equations import EQUATIONS
+from ups.solvers.kicks import Kicked, Kicks
+from ups.solvers.solve import solve
+from ups.solvers.stepper import Coarse
+from ups.streams import stream
+from ups.types import Axis, Field, Fields, Grid, Trajectory, UserError, no_periodic_line
+
+GENERATOR = 1
+"""Version of what the settings mean; counted up with every change of the numbers that come out."""
+
+CHECKED = 8
+"""Trajectories that are solved on a finer grid too, for the error of the truth."""
+
+AXES = ("x", "y", "z")
+
+
+def _alone(value: Any) -> Any:
+    return (value,) if isinstance(value, float | int) else value
+
+
+Values = Annotated[tuple[float, ...], BeforeValidator(_alone)]
+Cells = Annotated[tuple[PositiveInt, ...], BeforeValidator(_alone), Len(1, len(AXES))]
+Lengths = Annotated[tuple[PositiveFloat, ...], BeforeValidator(_alone)]
+
+
+class Simulated(Settings):
+    """Solutions of one equation from random initial conditions, on a line, a plane or a box.
+
+    What is left at null or empty takes the equation's own value (`solvers/equations/`).
+    """
+
+    kind: Literal["simulated"] = "simulated"
+    equation: Literal[
+        "burgers",
+        "advection",
+        "heat",
+        "kuramoto_sivashinsky",
+        "fisher_kpp",
+        "allen_cahn",
+        "korteweg_de_vries",
+        "swift_hohenberg",
+    ] = "burgers"
+    """Which equation; Burgers has PDEBench's convention, diffusion nu/pi."""
+    nu: Values = ()
+    """Diffusion; each trajectory draws one of the values."""
+    speed: Values = ()
+    """Speed of advection."""
+    rho: Values = ()
+    """Rate of growth of Fisher-KPP."""
+    r: Values = ()
+    """Distance of Swift-Hohenberg from the onset of its patterns."""
+    shared_initial: bool = False
+    """Start every combination of the parameters from the same initial conditions, as PDEBench's files do."""
+    initial: Initial | None = None
+    """Law of the initial conditions: PDEBench's with its quirks (a line only), or clean sums of long waves."""
+    offset: NonNegativeFloat = 0.0
+    """Largest size of the random mean that is added to an initial condition."""
+    forcing: Kicks | None = None
+    """Random kicks at the start of every frame, which no one but the data knows; null leaves them out."""
+    rest: Rest | None = None
+    """Two frames, the initial one and the steady state that it ends in; null keeps the frames on the way."""
+    extent: Lengths = ()
+    """Length of the domain, which begins at 0; a list has one for each axis."""
+    boundary: Boundaries = {"*": ("periodic", "periodic")}
+    """What holds at the ends of the axes: periodic or wall; {x: periodic, y: wall}."""
+    warmup: NonNegativeFloat | None = None
+    """Physical time from the random initial condition to frame 0."""
+    num_trajectories: PositiveInt = 400
+    """The first n of an endless list: more of them keep those that there were."""
+    num_frames: PositiveInt | None = None
+    """Frames of a trajectory, the initial one included; 41, or the two of a steady problem."""
+    dt: PositiveFloat | None = None
+    """Physical time between two frames."""
+    num_cells: Cells = (256,)
+    """Cells that are kept, every n-th one of the solver's, as PDEBench's users do; a list makes a plane or a box."""
+    solver_cells: Cells | None = None
+    """Cells of the solver, a multiple of num_cells; between walls and under a forcing the same."""
+    seed: NonNegativeInt = 0
+    """Of initial conditions, parameters and forcing."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Simulated:
+        default = EQUATIONS[self.equation].data
+        for name in ("nu", "speed", "rho", "r"):
+            values = getattr(self, name)
+            if values and name not in default.params:
+                raise ValueError(
+                    f"{self.equation} has no parameter {name} (it has {', '.join(default.params) or 'none'})"
+                )
+            if not all(math.isfinite(value) and (value >= 0 or name in ("speed", "r")) for value in values):
+                raise ValueError(f"{name} must be finite and not negative")
+        if len(self.extent) > 1 and len(self.extent) != len(self.num_cells):
+            raise ValueError(f"extent has {len(self.extent)} lengths for {len(self.num_cells)} axes")
+        if self.initial == "pdebench_like" and len(self.num_cells) > 1:
+            raise ValueError("initial=pdebench_like is a law of lines; choose initial=clean")
+        if self.offset and default.unit_range:
+            raise ValueError(f"initial conditions of {self.equation} are scaled to [0, 1]: leave offset at 0")
+        self._check_solver()
+        self._check_horizon()
+        return self
+
+    def _check_solver(self) -> None:
+        cells = self.solver_cells or self.num_cells
+        if len(cells) != len(self.num_cells) or any(
+            fine % kept for fine, kept in zip(cells, self.num_cells, strict=True)
+        ):
+            raise ValueError(
+                f"solver_cells={_spell(cells)} is no multiple of num_cells={_spell(self.num_cells)}"
+            )
+        grid = self._grid(cells)
+        if reason := EQUATIONS[self.equation].obstacle(grid):
+            raise ValueError(f"equation={self.equation} {reason}")
+        if not grid.is_periodic and cells != self.num_cells:
+            raise ValueError("between walls every cell of the solver is kept: leave solver_cells out")
+        if self.forcing:
+            if cells != self.num_cells:
+                raise ValueError("under a forcing a frame is the whole state: leave solver_cells out")
+            if reason := no_periodic_line(grid):
+                raise ValueError(f"forcing {reason}")
+            if 8 * self.forcing.width[1] > grid.extent[0]:
+                raise ValueError(
+                    f"forcing.width={list(self.forcing.width)} is more than an eighth of the line"
+                )
+
+    def _check_horizon(self) -> None:
+        if self.rest is None:
+            return
+        if self.forcing:
+            raise ValueError("what is kicked does not come to rest: give rest or forcing")
+        if self.num_frames is not None or self.dt is not None or self.shared_initial:
+            raise ValueError(
+                "rest has two frames, rest.time apart, and leaves problems out: "
+                "leave num_frames, dt and shared_initial out"
+            )
+        if not issubclass(EQUATIONS[self.equation], Steady):
+            known = [name for name, equation in EQUATIONS.items() if issubclass(equation, Steady)]
+            raise ValueError(
+                f"rest: {self.equation} has no steady states to find (valid: {', '.join(known)})"
+            )
+
+    @property
+    def equation_class(self) -> type[Equation] | None:
+        """The equation, for a classical solver that knows nothing of a forcing.
+
+        None where trajectories come to rest: a solver that marches there from frame 0 made the truth, and is no rung
+        to compare a guess with.
+        """
+        return None if self.rest else EQUATIONS[self.equation]
+
+    def perfect(self) -> Kicked:
+        """Return the stepper that made the data of a forcing; with another generator it is their perfect ensemble.
+
+        Its forecast is the true conditional distribution: a frame is the whole state, and the law that of the solver
+        on this very grid. No rung can have a better expected score.
+
+        Raises:
+            ValueError: there is no forcing.
+        """
+        if self.forcing is None:
+            raise ValueError("without a forcing there is one future, and no ensemble of them")
+        return Kicked(Coarse(EQUATIONS[self.equation], self._fields(), self.num_cells[0]), self.forcing)
+
+    def load(self, cache_dir: Path | None = None, progress: Progress | None = None) -> Trajectory:
+        """Return the trajectories, from the cache if they were made before and are unharmed.
+
+        Raises:
+            UserError: the solution is not finite, which the parameters or the grid are to blame for; or too many
+                problems do not come to rest.
+        """
+        name = f"{self.equation}-{digest(self._content())}.safetensors"
+        found = cached(cache_folder(cache_dir) / "simulated" / name, lambda: self._make(progress))
+        return Trajectory(found["values"], found["params"], self._fields())
+
+    def truth_floor(self) -> float | None:
+        """Return how far the data are from the solution: nRMSE off the same on twice the solver's cells an axis.
+
+        The mean over all frames but the initial one of `CHECKED` trajectories; None under a forcing, where the solver
+        on this grid is the law, for steady problems, and where the finer solution fails.
+        """
+        if self.forcing or self.rest:
+            return None
+        content, solver = self._content(), self._solver_grid()
+        first, params = (part[:CHECKED] for part in self._start(content, 0))
+        equation = self._equation(params)
+        times = content["dt"] * torch.arange(content["num_frames"], dtype=torch.float64)
+        if content["warmup"]:
+            first = solve(equation, first, times.new_tensor([0, content["warmup"]]), solver)[:, -1]
+        try:
+            own, finer = (
+                solve(equation, first, times, solver, refine)[:, 1:].flatten(2) for refine in (1, 2)
+            )
+        except ValueError:
+            return None
+        return ((own - finer).norm(dim=2) / finer.norm(dim=2)).mean().item()
+
+    def _equation(self, params: Tensor) -> Equation:
+        names = EQUATIONS[self.equation].data.params
+        return EQUATIONS[self.equation](**dict(zip(names, params.unbind(1), strict=True)))
+
+    def _content(self) -> dict[str, Any]:
+        """Return every choice that the values depend on, defaults filled in."""
+        default = EQUATIONS[self.equation].data
+        warmup = default.warmup if self.warmup is None else self.warmup
+        law = self.initial or (default.initial if len(self.num_cells) == 1 else "clean")
+        return self.model_dump(mode="json", exclude={"kind", "nu", "speed", "rho", "r"}) | {
+            "warmup": warmup,
+            "dt": self.rest.time if self.rest else self.dt or default.dt,
+            "num_frames": 2 if self.rest else self.num_frames or 41,
+            "initial": law,
+            "extent": self._grid(self.num_cells).extent,
+            "solver_cells": self._solver_grid().shape,
+            "params": {name: getattr(self, name) or values for name, values in default.params.items()},
+            "generator": GENERATOR,
+            "block": BLOCK,
+            "spare": SPARE,
+        }
+
+    def _grid(self, cells: tuple[int, ...]) -> Grid:
+        lengths = self.extent or (EQUATIONS[self.equation].data.extent,)
+        lengths = lengths if len(lengths) == len(cells) else lengths * len(cells)
+        axes = [Axis(*axis) for axis in zip(AXES, cells, lengths, strict=False)]
+        return Grid(bounded(Path("data"), axes, self.boundary)[0])
+
+    def _solver_grid(self) -> Grid:
+        factor = 1 if self.forcing else EQUATIONS[self.equation].data.refinement
+        return self._grid(self.solver_cells or tuple(factor * cells for cells in self.num_cells))
+
+    def _fields(self) -> Fields:
+        default, solver = EQUATIONS[self.equation].data, self._solver_grid()
+        # Every n-th solver cell is kept: the samples are the centres of wider cells, shifted to the left.
+        axes = tuple(
+            replace(axis, cells=cells, origin=axis.extent * (0.5 / axis.cells - 0.5 / cells))
+            for axis, cells in zip(solver.axes, self.num_cells, strict=True)
+        )
+        return Fields(
+            each=(Field("u", conserved=default.is_conserved and not self.forcing),),
+            grid=Grid(axes),
+            dt=self._content()["dt"],
+            params=tuple(default.params),
+        )
+
+    def _make(self, progress: Progress | None) -> dict[str, Tensor]:
+        content = self._content()
+        values = torch.empty(self.num_trajectories, content["num_frames"], 1, *self.num_cells)
+        params = torch.empty(self.num_trajectories, len(content["params"]))
+
+        def make(block: int, report: Report) -> tuple[Tensor, Tensor]:
+            try:
+                return self._block(content, block, report)
+            except ValueError as error:
+                raise UserError(f"data: {self.equation} with {content['params']}: {error}") from None
+
+        return fill(values, params, make, progress, f"solving {self.equation}")
+
+    def _block(self, content: dict[str, Any], block: int, report: Report) -> tuple[Tensor, Tensor]:
+        """Return the frames and parameters of one whole block."""
+        first, params = self._start(content, block)
+        equation, solver, warmup = self._equation(params), self._solver_grid(), content["warmup"]
+        kept = tuple(
+            slice(None, None, fine // cells) for fine, cells in zip(solver.shape, self.num_cells, strict=True)
+        )
+        if self.rest:
+            frames, places = self.rest.problems(cast(Steady, equation), first, solver, report)
+            return frames[:, :, :, *kept], params[places]
+        times = warmup + content["dt"] * torch.arange(content["num_frames"], dtype=torch.float64)
+        skipped = 1 if warmup else 0
+        times = torch.cat([times.new_zeros(skipped), times])
+        if self.forcing:
+            if warmup:
+                first = solve(equation, first, times[:2], solver)[:, -1]
+            return self._kicked(first, params, content["num_frames"], block, report), params
+        return solve(equation, first, times, solver, progress=report)[:, skipped:, :, *kept], params
+
+    def _start(self, content: dict[str, Any], block: int) -> tuple[Tensor, Tensor]:
+        """Return the initial frames, on the solver's grid, and the parameters of one block; of rest, some spare."""
+        combinations = torch.tensor(list(product(*content["params"].values())), dtype=torch.float64)
+        num = BLOCK + (SPARE if self.rest else 0)
+
+        def start(block: int) -> Tensor:
+            generator, scaled = stream(self.seed, "initial", block), EQUATIONS[self.equation].data.unit_range
+            return initial.start(content["initial"], num, self._solver_grid(), generator, self.offset, scaled)
+
+        if not self.shared_initial:
+            draw = torch.randint(len(combinations), (num,), generator=stream(self.seed, "params", block))
+            return start(block), combinations[draw]
+        index = block * BLOCK + torch.arange(BLOCK)
+        chosen, index = combinations[index % len(combinations)], index // len(combinations)
+        first = int(index[0]) // BLOCK
+        pool = torch.cat([start(b) for b in range(first, int(index[-1]) // BLOCK + 1)])
+        return pool[index - first * BLOCK], chosen
+
+    def _kicked(self, first: Tensor, params: Tensor, num_frames: int, block: int, report: Report) -> Tensor:
+        """Return the frames of one block that is kicked at the start of every frame."""
+        stepper, generator = self.perfect(), stream(self.seed, "kicks", block)
+        state = stepper.encode(first[:, None], params.float())
+        frames = [stepper.decode(state)]
+        for frame in range(1, num_frames):
+            state = stepper.advance(state, generator)
+            frames.append(stepper.decode(state))
+            report(frame / (num_frames - 1))
+        return torch.stack(frames, 1)
+
+
+def _spell(cells: tuple[int, ...]) -> str:
+    return str(cells[0]) if len(cells) == 1 else str(list(cells))
