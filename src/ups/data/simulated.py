@@ -30,6 +30,7 @@ from ups.solvers import initial
 from ups.solvers.equation import Equation, Initial, Steady
 from ups.solvers.equations import EQUATIONS
 from ups.solvers.kicks import Kicked, Kicks
+from ups.solvers.resampling import along_axes, on_grid, points_between, resample
 from ups.solvers.solve import solve
 from ups.solvers.stepper import Coarse
 from ups.streams import stream
@@ -202,10 +203,11 @@ class Simulated(Settings):
         return Trajectory(found["values"], found["params"], self._fields())
 
     def truth_floor(self) -> float | None:
-        """Return how far the data are from the solution: nRMSE off the same on twice the solver's cells an axis.
+        """Return how far the data are from the solution: nRMSE off the same on three times the solver's cells an axis.
 
         The mean over all frames but the initial one of `CHECKED` trajectories; None under a forcing, where the solver
-        on this grid is the law, for steady problems, and where the finer solution fails.
+        on this grid is the law, for steady problems, and where the finer solution fails. The centre of a cell is one
+        of the finer cells' too.
         """
         if self.forcing or self.rest:
             return None
@@ -215,13 +217,21 @@ class Simulated(Settings):
         times = content["dt"] * torch.arange(content["num_frames"], dtype=torch.float64)
         if content["warmup"]:
             first = solve(equation, first, times.new_tensor([0, content["warmup"]]), solver)[:, -1]
+        fine = solver.resized(*(3 * cells for cells in solver.shape))
+        of_averages = EQUATIONS[self.equation].data.cells_hold == "averages"
+        finer_first = along_axes(resample if of_averages else points_between, first, solver, fine)
         try:
-            own, finer = (
-                solve(equation, first, times, solver, refine)[:, 1:].flatten(2) for refine in (1, 2)
-            )
+            own = solve(equation, first, times, solver)
+            finer = solve(equation, finer_first, times, fine)
         except ValueError:
             return None
-        return ((own - finer).norm(dim=2) / finer.norm(dim=2)).mean().item()
+        finer = (
+            on_grid(finer, fine, solver)
+            if of_averages
+            else finer[:, :, :, *(slice(1, None, 3) for _ in fine.shape)]
+        )
+        error, size = ((part[:, 1:]).flatten(2).norm(dim=2) for part in (own - finer, finer))
+        return (error / size).mean().item()
 
     def _equation(self, params: Tensor) -> Equation:
         names = EQUATIONS[self.equation].data.params

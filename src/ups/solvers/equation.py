@@ -34,6 +34,8 @@ class Defaults:
     """Whether initial frames are scaled to [0, 1]."""
     is_conserved: bool = True
     """Whether the integral of the field over the domain is constant."""
+    cells_hold: Literal["points", "averages"] = "points"
+    """What the solver's numbers are: values at the centres of the cells, or averages over them."""
     refinement: int = 1
     warmup: float = 0.0
 

@@ -5,6 +5,7 @@ A line is periodic; an axis between walls is read as half of the line that it ma
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -91,6 +92,18 @@ def values_at(
         return right - left
 
     return mean + (8 * difference(1) - difference(2)) / 12
+
+
+def points_between(points: Float[Tensor, "batch cell"], num_cells: int) -> Float[Tensor, "batch new_cell"]:
+    """Return the wave through samples at the cell centers, at the centers of more cells of the same domain.
+
+    Exact for waves that the samples resolve: the spectrum, padded by zeros and moved by the distance of the centers.
+    """
+    old = points.shape[1]
+    spectrum = torch.fft.rfft(points)[:, : (old + 1) // 2]  # without Nyquist's, whose phase no sample tells
+    mode = torch.arange(spectrum.shape[1], dtype=points.dtype, device=points.device)
+    moved = torch.exp(1j * math.pi * mode * (1 / num_cells - 1 / old))
+    return torch.fft.irfft(spectrum * moved, n=num_cells) * (num_cells / old)
 
 
 def antiderivative(

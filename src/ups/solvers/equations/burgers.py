@@ -19,7 +19,7 @@ class Burgers:
 
     nu: Parameter
 
-    data: ClassVar = Defaults({"nu": (0.001,)}, initial="pdebench_like", refinement=4)
+    data: ClassVar = Defaults({"nu": (0.001,)}, initial="pdebench_like", cells_hold="averages", refinement=4)
     obstacle = staticmethod(no_periodic_line)
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
