@@ -23,6 +23,13 @@ def cache(tmp_path_factory):
     os.environ["UPS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture
+def without_report(monkeypatch):
+    """No pictures for a test that looks at none: they are three quarters of what a tiny run costs."""
+    for module in ("pipeline", "reevaluate"):
+        monkeypatch.setattr(f"ups.runs.{module}.write_report", lambda folder: None)
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory, cache):
     """A finished run of the tiny recipe, for reading only."""

@@ -78,6 +78,7 @@ class DampedRun(Run):
         return (*super().rungs, DampedSpec(training=once))
 
 
+@pytest.mark.usefixtures("without_report")
 def test_a_trained_rung_is_one_spec(tmp_path):
     settings = DampedRun.model_validate(tiny().model_dump())
     run(settings, tmp_path / "run")
@@ -133,6 +134,7 @@ class LocalRun(Run):
         return (*super().rungs, BaselineSpec(name="local", settings=LocalSettings(), training=self.training))
 
 
+@pytest.mark.usefixtures("without_report")
 def test_a_baseline_is_its_settings_and_a_stepper(tmp_path):
     settings = LocalRun.model_validate(override(tiny(), ["training.updates=6"]).model_dump())
     run(settings, tmp_path / "run")
@@ -170,6 +172,7 @@ class ShiftedRun(Run):
     data: Shifted
 
 
+@pytest.mark.usefixtures("without_report")
 def test_a_source_of_data_is_one_settings_class(tmp_path):
     plain = override(tiny(), ["training.updates=4", "baselines={}"]).model_dump(exclude={"data"})
     settings = ShiftedRun(data=Shifted(), **plain)

@@ -248,7 +248,7 @@ def describe(source: Any, parts: dict[str, Trajectory], digest: str = "") -> Dat
             ]
             for index, name in enumerate(first.fields.params)
         },
-        truth_floor=source.truth_floor(),
+        truth_floor=source.truth_floor() if hasattr(source, "truth_floor") else None,
     )
 
 

@@ -16,8 +16,8 @@ from ups.data.simulated import Simulated
 from ups.evaluation.rows import query, trajectory_scores
 from ups.models.autoencoder import Convolutional
 from ups.models.operator import Transformer
+from ups.reports.report import write_report
 from ups.runs.pipeline import load, run
-from ups.runs.reevaluate import evaluate
 from ups.runs.saved import load as load_rung
 from ups.types import UserError
 
@@ -80,6 +80,7 @@ def test_a_folder_of_other_settings_is_refused(tiny_run):
         run(override(tiny(), ["seed=1"]), tiny_run)
 
 
+@pytest.mark.usefixtures("without_report")
 def test_another_seed_gives_other_numbers_and_the_same_seed_the_same(tiny_run, tmp_path):
     run(tiny(), tmp_path / "same")
     assert np.array_equal(numbers(tmp_path / "same"), numbers(tiny_run))
@@ -130,6 +131,7 @@ def test_what_stands_on_the_operator_is_trained_judged_scored_and_saved(kicked_r
         assert load_rung(kicked_run, name).num_context == 1
 
 
+@pytest.mark.usefixtures("without_report")
 def test_a_kicked_run_that_is_stopped_at_any_stage_ends_with_the_same_bits(kicked_run, tmp_path, monkeypatch):
     from ups.runs import pipeline
 
@@ -165,12 +167,9 @@ def test_a_steady_prior_stands_beside_climatology_and_its_outcomes_are_counted(t
     assert sum(int(line.split(" ")[0]) for line in outcomes) == 4
     page = (tmp_path / "steady" / "report.md").read_text()
     assert all(line in page for line in outcomes)
-    evaluate(tmp_path / "steady", None, ["data.seed=1"], tmp_path / "again")
-    again = trajectory_scores(tmp_path / "again" / "rows.parquet", "from_initial", "fair_crps")
-    assert again.keys() == scores.keys()
-    assert again["climatology"].shape == (1, 40)
 
 
+@pytest.mark.usefixtures("without_report")
 def test_a_codec_with_parameters_is_trained_first_and_is_the_reference(tmp_path):
     settings = tiny().model_copy(update={"codec": Convolutional(num_levels=1, dim=1, width=8)})
     settings = settings.model_copy(
@@ -200,16 +199,19 @@ def test_too_few_trajectories_are_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("without_report")
 @pytest.mark.parametrize("equation", ["heat", "kuramoto_sivashinsky", "fisher_kpp", "burgers"])
 def test_every_equation_climbs_the_ladder(tmp_path, equation):
     data = Simulated(equation=equation, num_trajectories=12, num_cells=32, solver_cells=64, num_frames=12)
-    settings = override(tiny().model_copy(update={"data": data}), ["training.updates=4", "baselines={}"])
+    changes = ["training.updates=4", "baselines={}", "solver_cells=[64]"]
+    settings = override(tiny().model_copy(update={"data": data}), changes)
     run(settings, tmp_path / equation)
     scores = trajectory_scores(tmp_path / equation / "rows.parquet", "pdebench", "nrmse")
     assert np.isfinite(scores["operator"]).all()
     assert any(name.startswith("solver") for name in scores)
     record = json.loads((tmp_path / equation / "run.json").read_text())
     assert record["data"]["truth_floor"] > 0
-    assert ("error of the truth" in (tmp_path / equation / "report.html").read_text()) == (
-        equation == "burgers"
-    )
+    if equation == "burgers":
+        write_report(tmp_path / equation)
+        page = (tmp_path / equation / "report.html").read_text()
+        assert "error of the truth" in page

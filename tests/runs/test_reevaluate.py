@@ -26,6 +26,7 @@ def test_the_own_test_split_gives_the_numbers_of_the_run(tiny_run, tmp_path):
     assert (tmp_path / "again" / "report.html").stat().st_size > 1000
 
 
+@pytest.mark.usefixtures("without_report")
 def test_ensembles_are_measured_again_with_the_same_noise(kicked_run, tmp_path):
     evaluate(kicked_run, None, [], tmp_path / "again")
     again, before = (
@@ -37,6 +38,7 @@ def test_ensembles_are_measured_again_with_the_same_noise(kicked_run, tmp_path):
         np.testing.assert_allclose(np.sort(again[name]), np.sort(before[name]), rtol=1e-6)
 
 
+@pytest.mark.usefixtures("without_report")
 def test_trajectories_that_the_training_knows_are_left_out(tiny_run, tmp_path):
     splits = load(tiny())
     for name, part in (("all", [splits.train, splits.test]), ("known", [splits.train])):
@@ -67,6 +69,7 @@ def test_an_unfinished_run_is_refused(tmp_path):
         evaluate(tmp_path, None, [], None)
 
 
+@pytest.mark.usefixtures("without_report")
 def test_a_run_is_sampled_again_in_other_ways_one_rung_for_each(kicked_run, tmp_path):
     evaluate(kicked_run, None, ["num_members=4", "corrector.num_steps=[1,2]"], tmp_path / "again")
     found = trajectory_scores(tmp_path / "again" / "rows.parquet", "pdebench", "fair_crps")
@@ -77,6 +80,7 @@ def test_a_run_is_sampled_again_in_other_ways_one_rung_for_each(kicked_run, tmp_
     assert not np.array_equal(found["corrector, num_steps=1"], found["corrector, num_steps=2"])
 
 
+@pytest.mark.usefixtures("without_report")
 def test_references_are_those_of_the_run_and_never_made_from_the_data_that_are_scored(tmp_path, monkeypatch):
     """Under another seed of the data a split of its own would put scored trajectories into the climatology."""
     run(steady(), tmp_path / "run")
@@ -88,6 +92,7 @@ def test_references_are_those_of_the_run_and_never_made_from_the_data_that_are_s
     assert torch.equal(load_rung(tmp_path / "run", "climatology").frames, train.values[:, -1])
 
 
+@pytest.mark.usefixtures("without_report")
 def test_a_file_is_measured_against_every_reference_of_the_run(kicked_run, tmp_path):
     test = load(override(kicked(), ["data.seed=3"])).test
     write_pdebench(tmp_path / "other.hdf5", test.values, test.fields, test.params)

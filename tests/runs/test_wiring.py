@@ -81,6 +81,7 @@ def spied(settings, folder):
             return drawn
 
         patch.setattr(update.Updater, "batch", batch)
+        patch.setattr(pipeline, "write_report", lambda folder: None)
         pipeline.run(settings, folder)
     return seen
 

@@ -95,6 +95,9 @@ def _error_figure(
     curves = {name: curve for name, curve in run.curves(question.name, metric).items() if name not in unseen}
     if any(len(curve.time) > 1 for curve in curves.values()):
         floor = (run.physics.data.truth_floor if run.physics.data else None) or 0.0
+        means = np.concatenate([curve.value.mean(0) for curve in curves.values()])
+        if metric != "nrmse" or floor < means[means > 0].min(initial=np.inf) / 10:
+            floor = 0.0  # far below every curve it would only squeeze them
         ours = [row.rung.name for row in table.of_kind("ours")]
         yield (
             "error",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -123,6 +124,8 @@ def _estimate(stage: Stage, how: Fit, train: Trajectory, name: str, kind: str, o
 def _written(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(key)}: {_written(each)}' for key, each in value.items())}}}"
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:g}"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
