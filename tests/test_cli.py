@@ -76,7 +76,17 @@ def test_run_list_evaluate_predict_and_data_work_together(ups, tmp_path, tiny_ru
 def test_an_ensemble_is_forecast_by_the_corrector_and_its_student(ups, tmp_path, kicked_run):
     made = tmp_path / "made.hdf5"
     assert (
-        ups("data", "make", made, "forcing={}", "num_trajectories=3", "num_cells=32", "num_frames=4")[0] == 0
+        ups(
+            "data",
+            "make",
+            made,
+            "forcing={}",
+            "nu=0.01",
+            "num_trajectories=3",
+            "num_cells=32",
+            "num_frames=4",
+        )[0]
+        == 0
     )
     for name in ("corrector", "student", "crps_operator"):
         words = [
