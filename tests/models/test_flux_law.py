@@ -4,6 +4,7 @@ import torch
 from lines import on_line
 from ups.models.autoencoder import IdentityPatches
 from ups.models.flux_law import SLOWEST_DIFFUSION, SPEED_UNIT, VALUE_SCALE, FluxLaw
+from ups.models.normalizer import Normalizer
 from ups.models.operator import Operator
 from ups.models.refined import Refined
 from ups.nets.flux_law import polynomial
@@ -126,7 +127,11 @@ def test_it_starts_from_the_law_that_fits_and_learns_in_parts_of_it():
     x = torch.arange(32) / 32
     place = torch.arange(20)[:, None] * 0.02
     wave = VALUE_SCALE * 0.5 * torch.sin(2 * torch.pi * (x - place))
-    operator.start_from(codec, Trajectory(wave.expand(3, 1, 20, 32).movedim(1, 2), torch.zeros(3, 1), FIELDS))
+    operator.start_from(
+        codec,
+        Trajectory(wave.expand(3, 1, 20, 32).movedim(1, 2), torch.zeros(3, 1), FIELDS),
+        Normalizer(1, 1),
+    )
     speed, diffusion = operator.law(torch.randn(5, 1, generator=stream(0, "params")))
     seen = torch.linspace(-0.4, 0.4, 9)[None].expand(5, -1)
     torch.testing.assert_close(polynomial(speed, seen), torch.full((5, 9), 0.02), rtol=0, atol=1e-3)

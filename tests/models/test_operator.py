@@ -9,7 +9,9 @@ from lines import on_its_grid, on_line
 from ups.config import validate
 from ups.models.ablation import dead_branches
 from ups.models.autoencoder import IdentityPatches, Perceiver
-from ups.models.operator import Operator, SpectralFlux, SpectralRate, Transformer, UTransformer, divergence
+from ups.models.normalizer import Normalizer
+from ups.models.operator import Operator, SpectralFlux, SpectralRate, Transformer, UTransformer
+from ups.models.waves import divergence
 from ups.solvers.modes import Modes
 from ups.streams import stream
 from ups.types import OPEN, WALL, Axis, Field, Grid, UserError
@@ -26,6 +28,9 @@ KINDS = {
         PATCHES,
     ),
 }
+
+
+PLAIN = Normalizer(1, 0)  # which no operator of this file asks for
 
 
 def build(kind, seed=0, fields=FIELDS):
@@ -154,7 +159,7 @@ def test_waves_that_the_data_do_not_have_stay_as_they_are_however_long_the_rollo
 
     assert moved()[1:].all()
     frames = torch.stack([u, v]).expand(4, 3, 2, NUM_CELLS)
-    operator.start_from(codec, on_its_grid(frames, torch.zeros(4, 2), FIELDS))
+    operator.start_from(codec, on_its_grid(frames, torch.zeros(4, 2), FIELDS), PLAIN)
     # 9 has 1e-7 of the power of v
     assert moved()[:, 0].nonzero().flatten().tolist() == [1, 2, 3]
     assert moved()[:, 1].nonzero().flatten().tolist() == [1, 2, 3, 4, 5]
@@ -163,7 +168,7 @@ def test_waves_that_the_data_do_not_have_stay_as_they_are_however_long_the_rollo
 def test_the_mean_of_a_field_at_rest_may_change():
     fields = on_line(("u",), ("",), 1.0, 0.1, params=("nu", "speed"), cells=32)
     codec, operator = build("spectral_flux", fields=fields)
-    operator.start_from(codec, on_its_grid(torch.ones(2, 3, 1, NUM_CELLS), torch.zeros(2, 2), fields))
+    operator.start_from(codec, on_its_grid(torch.ones(2, 3, 1, NUM_CELLS), torch.zeros(2, 2), fields), PLAIN)
     z, dt, params = inputs(codec)
     change = torch.fft.rfft(disturb(operator)(z, dt, params) - z, dim=1).abs()
     assert change[:, 0].min() > 1e-2
@@ -301,7 +306,7 @@ def test_waves_that_the_data_do_not_have_along_an_axis_stay_as_they_are():
     data = on_its_grid(
         has.expand(4, 3, 2, *grid.shape).float(), torch.zeros(4, 2), replace(FIELDS, grid=grid)
     )
-    operator.start_from(codec, data)
+    operator.start_from(codec, data, PLAIN)
     disturb(operator).double()
     z = codec.encode(torch.randn(3, 2, *grid.shape, generator=stream(4, "z"), dtype=torch.float64))
     rate = Modes(grid).forth(codec.decode(operator(z, dt, params) - z)).abs().amax((0, 1))

@@ -14,6 +14,7 @@ from ups.config import Settings
 from ups.models.autoencoder import Codec
 from ups.models.initialization import initialize
 from ups.models.law_regression import NO_DIFFUSION, regress_law
+from ups.models.normalizer import Normalizer
 from ups.models.refined import RefinedCodec
 from ups.nets.blocks import ConditionEmbedding, zero_init
 from ups.nets.flux_law import advance_law
@@ -33,7 +34,7 @@ SLOWEST_DIFFUSION = 1e-5
 the diffusion that training starts from."""
 
 
-class LawOperator(nn.Module):
+class FluxLawOperator(nn.Module):
     """One frame of v_t + f(v; params)_x = D(params) v_xx, solved on the cells of the state; f and D are learned.
 
     The speed f'(v) is a polynomial, D a number not below 0; a small network gives both from the parameters. Space
@@ -57,7 +58,7 @@ class LawOperator(nn.Module):
         self.register_buffer("speed_unit", torch.tensor(SPEED_UNIT))
 
     @torch.no_grad()
-    def start_from(self, codec: Codec, train: Trajectory) -> None:
+    def start_from(self, codec: Codec, train: Trajectory, normalizer: Normalizer) -> None:
         """Set the law to the one that fits normalized trajectories best, whatever the codec.
 
         Everything learned is a correction of it, in parts of it.
@@ -66,6 +67,10 @@ class LawOperator(nn.Module):
         self.speed.copy_(found.speed)
         self.log_diffusion.copy_(found.log_diffusion)
         self.speed_unit.copy_(SPEED_UNIT * found.speed[:, 0].norm())
+
+    def take(self, law: FluxLawOperator) -> None:
+        """Start from a law that was read before."""
+        self.load_state_dict(law.state_dict())
 
     def law(
         self, params: Float[Tensor, "batch param"]
@@ -103,7 +108,7 @@ class FluxLaw(Settings):
     degree: PositiveInt = Field(default=4, le=8)
     """Coefficients of the polynomial that gives the speed f'(v): its degree plus one."""
 
-    def build(self, codec: Codec, fields: Fields, generator: Generator) -> LawOperator:
+    def build(self, codec: Codec, fields: Fields, generator: Generator) -> FluxLawOperator:
         """Return the operator.
 
         Raises:
@@ -120,4 +125,4 @@ class FluxLaw(Settings):
                 f"{', '.join(fields.names)}, of which conserved: {', '.join(fields.conserved) or 'none'}; choose "
                 "operator.kind=spectral_flux with codec.kind=identity"
             )
-        return initialize(lambda: LawOperator(self, len(fields.params)), generator)
+        return initialize(lambda: FluxLawOperator(self, len(fields.params)), generator)

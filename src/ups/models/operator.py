@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
@@ -13,12 +13,16 @@ from torch import Generator, Tensor, nn
 from ups.models.autoencoder import Codec, IdentityPatches
 from ups.models.flux_law import FluxLaw
 from ups.models.initialization import initialize
+from ups.models.law_network import LawNetwork
+from ups.models.law_operator import Law
 from ups.models.mean_operator import Mean
+from ups.models.normalizer import Normalizer
 from ups.models.sizes import AttentionSize, SpectralLocalSize
+from ups.models.waves import divergence, flux_counts, require_scalars
 from ups.nets.blocks import MLP, ConditionEmbedding, zero_init
 from ups.nets.fourier import SpectralLocalNet
 from ups.nets.transformer import SwiGLU, TransformerStack, TransformerUNet
-from ups.solvers.modes import Modes, require_modes
+from ups.solvers.modes import Modes
 from ups.types import Fields, Grid, Trajectory, UserError, describe_boundaries
 
 COND_DIM = 16
@@ -56,7 +60,7 @@ class Operator(Protocol):
 class Informed(Protocol):
     """An operator that looks at the data before it is trained on them."""
 
-    def start_from(self, codec: Codec, train: Trajectory) -> None:
+    def start_from(self, codec: Codec, train: Trajectory, normalizer: Normalizer) -> None:
         """Take what needs no gradient from normalized trajectories and the codec that makes tokens of them."""
         ...
 
@@ -88,16 +92,15 @@ class SpectralOperator(nn.Module):
         self.walls = grid.walls
         self.register_buffer("band", torch.ones(dim, *self.modes.mode_shape))
         self.condition = ConditionEmbedding(1 + num_params, COND_DIM)
-        fluxes = [len(grid) if is_conserved else 1 for is_conserved in conserved]
-        self.fluxes = fluxes
-        self.net = SpectralLocalNet(dim, sum(fluxes), *settings.sizes, COND_DIM, self.walls)
+        self.fluxes = flux_counts(conserved, len(grid))
+        self.net = SpectralLocalNet(dim, sum(self.fluxes), *settings.sizes, COND_DIM, self.walls)
         if (
             all(conserved) and grid.is_periodic
         ):  # a constant flux changes nothing, so there is nothing to learn
             self.net.head[-1].bias.requires_grad_(False)
 
     @torch.no_grad()
-    def start_from(self, codec: Codec, train: Trajectory) -> None:
+    def start_from(self, codec: Codec, train: Trajectory, normalizer: Normalizer) -> None:
         """Find the waves that the tokens of normalized trajectories have, along each axis.
 
         They reach up to the last whose power is `LEAST_POWER` of that of all but the mean.
@@ -129,24 +132,6 @@ class SpectralOperator(nn.Module):
         """Return the rates of change from the outputs of the network: minus the divergence where they are fluxes."""
         each = zip(out.split(self.fluxes, dim=1), self.conserved, strict=True)
         return torch.cat([divergence(part, self.walls) if is_flux else part for part, is_flux in each], dim=1)
-
-
-def divergence(
-    flux: Float[Tensor, "batch flux *grid"], walls: Sequence[bool]
-) -> Float[Tensor, "batch field *grid"]:
-    """Return minus the sum of the differences of the fluxes through the upper and lower faces of each cell.
-
-    Flux i of a cell is that through its upper face along axis i, in units of field times cell over step; a field has
-    as many as there are axes. Nothing passes a wall, whatever is given for its face.
-    """
-    change = []
-    for place, is_walled in zip(range(-len(walls), 0), walls, strict=True):
-        through = flux[:, len(walls) + place :: len(walls)]
-        if is_walled:
-            inner = through.narrow(place, 0, through.shape[place] - 1)
-            through = torch.cat([inner, torch.zeros_like(through.narrow(place, 0, 1))], place)
-        change.append(through.roll(1, dims=place) - through)
-    return sum(change[1:], change[0])
 
 
 class TokenOperator(nn.Module):
@@ -192,7 +177,7 @@ class SpectralFlux(SpectralLocalSize):
                 f"operator.kind=spectral_flux works on the cells themselves, not on '{codec.settings.kind}' tokens: "
                 "set codec.kind=identity codec.patch_size=1, or choose operator.kind=spectral_rate"
             )
-        _require_scalars(fields, "operator.kind=spectral_flux")
+        require_scalars(fields, "operator.kind=spectral_flux")
         self.require(fields.grid.shape, "operator.kind=spectral_flux", "take fewer modes")
         conserved = [name in fields.conserved for name in fields.names]
         return initialize(
@@ -219,7 +204,7 @@ class SpectralRate(SpectralLocalSize):
                 "operator.kind=spectral_rate needs tokens that lie on a grid, those of codec.kind=perceiver do "
                 "not: set codec.kind=convolutional, or choose operator.kind=transformer"
             )
-        _require_scalars(fields, "operator.kind=spectral_rate")
+        require_scalars(fields, "operator.kind=spectral_rate")
         self.require(grid.shape, "operator.kind=spectral_rate", "take fewer modes")
         return initialize(
             lambda: SpectralOperator(self, grid, codec.dim, len(fields.params), [False] * codec.dim),
@@ -288,19 +273,9 @@ class UTransformer(TokenTransformer):
 
 
 OperatorSettings = Annotated[
-    SpectralFlux | SpectralRate | FluxLaw | UTransformer | Transformer | Mean, Field(discriminator="kind")
+    SpectralFlux | SpectralRate | FluxLaw | Law | LawNetwork | UTransformer | Transformer | Mean,
+    Field(discriminator="kind"),
 ]
-
-
-def _require_scalars(fields: Fields, who: str) -> None:
-    """See that walls, if there are any, meet fields that continue evenly through them."""
-    require_modes(fields.grid, who)
-    vectors = [field.name for field in fields.each if field.vector]
-    if vectors and not fields.grid.is_periodic:
-        raise UserError(
-            f"{who}: {', '.join(vectors)} are components of a vector, which turn their sign at walls "
-            f"({describe_boundaries(fields.grid)}); choose data on a periodic domain"
-        )
 
 
 def _require_line(fields: Fields, who: str) -> None:

@@ -20,10 +20,13 @@ from ups.models.baselines import Persistence
 from ups.models.colored_noise import ColoredNoise
 from ups.models.corrector import Corrected, CorrectorSettings
 from ups.models.emulator import Emulator
+from ups.models.law_operator import LawOperator
+from ups.models.law_words import written
 from ups.models.normalizer import Normalizer
 from ups.models.residual import ResidualSpectrum
 from ups.models.stochastic import StochasticBaseline
 from ups.models.student import StudentSettings
+from ups.progress import bar
 from ups.record import Fitted
 from ups.solvers.stepper import Coarse
 from ups.streams import stream
@@ -212,15 +215,19 @@ class LawSpec(RungSpec):
 
     def prepare(self, stepper: Any, below: Below) -> None:
         """Read the law, or the waves that the data have, off the training split; a law below was read before."""
-        if law := below.steppers.get("law"):
-            stepper.operator.load_state_dict(cast(nn.Module, cast(Emulator, law).operator).state_dict())
+        if (law := below.steppers.get("law")) and "law" in self.on:
+            stepper.operator.take(cast(Emulator, law).operator)
         else:
-            look_at(stepper, below.train)
+            with bar(f"reading {self.name}"):
+                look_at(stepper, below.train)
 
     def calibrate(self, stepper: Any, fitted: Fitted | None, below: Below) -> Calibrated:
-        """Fix its numbers: what comes on top leaves it as it is."""
+        """Fix its numbers: what comes on top leaves it as it is. A law in terms is written down."""
         stepper.requires_grad_(False)
-        return Calibrated(stepper, fitted)
+        operator, lines = stepper.operator, ()
+        if isinstance(operator, LawOperator):
+            lines = tuple(written(operator.law, stepper.fields, stepper.normalizer, operator.left.item()))
+        return Calibrated(stepper, fitted, lines)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from ups.models.autoencoder import AutoencoderSettings, IdentityPatches
 from ups.models.baselines import DilatedResNet, PDEBenchFNO, TunedFNO, UNet1d
 from ups.models.corrector import CorrectorSettings
 from ups.models.flux_law import FluxLaw
+from ups.models.law_network import LawNetwork
+from ups.models.law_operator import Law
 from ups.models.operator import OperatorSettings, SpectralFlux
 from ups.models.stochastic import StochasticOperator
 from ups.models.student import StudentSettings
@@ -98,10 +100,14 @@ class Run(Settings):
         """The ladder, each rung after those that it stands on."""
         rungs: list[RungSpec] = [PersistenceSpec()]
         operator = OperatorSpec(operator=self.operator, training=self.training)
-        if isinstance(self.operator, FluxLaw):
-            rungs.append(LawSpec(operator=self.operator))
+        if isinstance(self.operator, FluxLaw | LawNetwork):
+            law = Law() if isinstance(self.operator, LawNetwork) else self.operator
+            rungs.append(LawSpec(operator=law))
             operator = replace(operator, on=("law",))
         rungs.append(operator)
+        if isinstance(self.operator, LawNetwork):  # what the law is worth to it
+            alone = SpectralFlux(**self.operator.model_dump(exclude={"kind"}))
+            rungs.append(OperatorSpec(name="network", operator=alone, training=self.training))
         rungs += map(self._baseline, self.baselines)
         if self.data.equation_class is not None:
             rungs.append(SolverSpec(equation=self.data.equation_class, cells=self.solver_cells))

@@ -93,7 +93,7 @@ class Modes:
 
         Products of these modes alias onto modes that are dropped. Source: Orszag, J. Atmos. Sci. 28 (1971) 1074.
         """
-        kept = self._kept(power)
+        kept = self.kept(power)
         values = self.back_whole(spectrum * kept)
         return self.forth_whole(values**power) * kept
 
@@ -116,7 +116,8 @@ class Modes:
             kept &= number <= seen
         return kept
 
-    def _kept(self, power: int) -> Bool[Tensor, "*mode"]:
+    def kept(self, power: int) -> Bool[Tensor, "*mode"]:
+        """Return the modes that a product of `power` fields is made of and cut off to; see `dealiased`."""
         places = range(len(self.shape))
         lines = [self._mode_numbers(place) < self.shape[place] / (power + 1) for place in places]
         return reduce(

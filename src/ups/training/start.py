@@ -21,7 +21,8 @@ def look_at(emulator: Emulator, train: Trajectory) -> float:
         places = torch.linspace(0, len(train) - 1, min(NUM_TRAJECTORIES, len(train))).round().long()
         seen = train.select(places).to(emulator.normalizer.mean.device)
         # one frame is like another to the normalizer
-        frames = emulator.normalizer.normalize(seen.values.flatten(0, 1)).unflatten(0, seen.values.shape[:2])
-        params = emulator.normalizer.normalize_params(seen.params)
-        emulator.operator.start_from(emulator.codec, Trajectory(frames, params, train.fields))
+        normalizer = emulator.normalizer
+        frames = normalizer.normalize(seen.values.flatten(0, 1)).unflatten(0, seen.values.shape[:2])
+        params = normalizer.normalize_params(seen.params)
+        emulator.operator.start_from(emulator.codec, Trajectory(frames, params, train.fields), normalizer)
     return time.monotonic() - begun

@@ -1,0 +1,146 @@
+"""An operator that is a law in waves, read off the data: nothing is trained."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from ups.config import Settings
+from ups.models.autoencoder import Codec, IdentityPatches
+from ups.models.law_search import Pairs, read_law
+from ups.models.normalizer import Normalizer
+from ups.models.spectral_law import SpectralLaw, library
+from ups.models.waves import require_scalars
+from ups.solvers.modes import Modes
+from ups.types import Fields, Trajectory, UserError
+
+LEAST_POWER = 1e-10
+"""Share of the power of all waves that one has if the data have it: five digits of the deviation."""
+
+HELD_OUT = 10
+"""One in so many trajectories is kept from the regression, to choose the steps of the integrator on."""
+
+NUMBERS = 2**14
+"""Cells of all the pairs of frames from which a law is read, about."""
+
+MOST_FRAMES = 1024
+"""Frames, about, that tell which waves the data have."""
+
+MOST_PAIRS = 64
+"""Pairs of frames from which a law is read."""
+
+LEAST_LEFT = 1e-6
+"""Smallest unit of what the network adds, in parts of the deviation of the field."""
+
+
+class LawOperator(nn.Module):
+    """z' = law(z), fitted to pairs of frames of the training data; the identity where no law is found.
+
+    `change_unit` and `left_unit` are the sizes of what the law does in a frame and of what it leaves, for a network
+    that learns the rest.
+    """
+
+    origin: Tensor
+    param_unit: Tensor
+    change_unit: Tensor
+    left_unit: Tensor
+    left: Tensor
+
+    def __init__(self, settings: Law, fields: Fields) -> None:
+        super().__init__()
+        self.settings = settings
+        num_fields, num_params = len(fields.names), len(fields.params)
+        self.modes = Modes(fields.grid)
+        self.law = SpectralLaw(self.modes, library(fields), num_fields, num_params)
+        self.register_buffer("origin", torch.zeros(num_fields))
+        self.register_buffer("param_unit", torch.zeros(num_params))
+        self.register_buffer("change_unit", torch.ones(num_fields))
+        self.register_buffer("left_unit", torch.ones(num_fields))
+        self.register_buffer("left", torch.tensor(1.0))
+
+    @torch.no_grad()
+    def start_from(self, codec: Codec, train: Trajectory, normalizer: Normalizer) -> None:
+        """Read the law off normalized trajectories."""
+        self.origin.copy_(normalizer.mean / normalizer.std)
+        is_log = normalizer.param_is_log & (normalizer.param_gain > 0)
+        self.param_unit.copy_(torch.where(is_log, 1 / normalizer.param_gain, 0.0))
+        frames = train.values
+        seen = frames.flatten(0, 1)[:: max(1, frames.shape[0] * frames.shape[1] // MOST_FRAMES)]
+        power = self.modes.forth(seen.double()).abs().square().sum(0)
+        self.law.band.copy_(self.modes.band(power, LEAST_POWER))
+        held_out = torch.arange(len(frames)) % HELD_OUT == HELD_OUT - 1
+        parts = [self._pairs(train, places.nonzero()[:, 0]) for places in (~held_out, held_out)]
+        known, unknown = parts if len(parts[1].before) else (parts[0], parts[0])
+        self.left.fill_(read_law(self.law, known, unknown))
+        made = self.law(known.before, known.params)
+        around = [0, *range(2, made.ndim)]
+        for unit, part in ((self.change_unit, made - known.before), (self.left_unit, known.after - made)):
+            unit.copy_(part.square().mean(around).sqrt().clamp(min=LEAST_LEFT))
+
+    def _pairs(self, train: Trajectory, trajectories: Tensor) -> Pairs:
+        """Return pairs of frames spread evenly over some trajectories and all times."""
+        steps = train.values.shape[1] - 1
+        whole = len(trajectories) * steps
+        count = min(whole, MOST_PAIRS, max(8, NUMBERS // train.values[0, 0].numel()))
+        # a golden stride meets all times, where an even one could meet one time of each trajectory
+        places = (torch.arange(count) * 0.6180339887498949 % 1 * whole).long()
+        which, frame = trajectories[places // steps], places % steps
+        frame[::4] = 0  # from where forecasts start, and where a law is hardest to integrate
+        before, after = (self._physical(train.values[which, frame + k]).double().cpu() for k in (0, 1))
+        return Pairs(before, after, self._plain(train.params[which]).double().cpu())
+
+    def _plain(self, params: Float[Tensor, "batch param"]) -> Float[Tensor, "batch param"]:
+        """Return the parameters in which a law is affine: themselves in some unit, not their logarithms."""
+        return torch.where(self.param_unit > 0, (params * self.param_unit).exp(), params)
+
+    def _physical(self, frames: Float[Tensor, "batch field *grid"]) -> Float[Tensor, "batch field *grid"]:
+        """Return normalized frames with the zero of the physical field as zero."""
+        return frames + self.across(self.origin)
+
+    def across(self, numbers: Float[Tensor, " field"]) -> Float[Tensor, "field *one"]:
+        """Return one number a field, shaped to broadcast over frames."""
+        return numbers[(..., *(None,) * len(self.modes.shape))]
+
+    def frame(
+        self, frame: Float[Tensor, "batch field *grid"], params: Float[Tensor, "batch param"]
+    ) -> Tensor:
+        """Return the normalized frame one frame later."""
+        made = self.law(self._physical(frame).float(), self._plain(params).float())
+        return made - self.across(self.origin)
+
+    def forward(
+        self,
+        z: Float[Tensor, "batch token dim"],
+        dt: Float[Tensor, " batch"],
+        params: Float[Tensor, "batch param"],
+    ) -> Float[Tensor, "batch token dim"]:
+        """Return the tokens one training step later; `dt` can be nothing else."""
+        return self.frame(z.mT.unflatten(2, self.modes.grid.shape), params).flatten(2).mT
+
+
+class Law(Settings):
+    """A law in waves that is read off the data, and nothing else."""
+
+    kind: Literal["law"] = "law"
+
+    def build(self, codec: Codec, fields: Fields, generator: Generator) -> LawOperator:
+        """Return the operator; see `require_cells`."""
+        require_cells(codec, fields, "operator.kind=law")
+        return LawOperator(self, fields)
+
+
+def require_cells(codec: Codec, fields: Fields, who: str) -> None:
+    """See that states are the cells themselves, and that these have waves.
+
+    Raises:
+        UserError: the codec compresses, or an axis is neither periodic nor between walls.
+    """
+    if codec.settings != IdentityPatches(patch_size=1):
+        raise UserError(
+            f"{who} works on the cells themselves, not on '{codec.settings.kind}' tokens: set codec.kind=identity "
+            "codec.patch_size=1"
+        )
+    require_scalars(fields, who)

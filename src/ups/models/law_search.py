@@ -1,0 +1,210 @@
+"""Reading a law off trajectories: Gauss and Newton's method through the integrator, then the terms that matter."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ups.models.spectral_law import SpectralLaw
+
+SCHEMES = ((2, 1), (4, 1), (4, 2), (4, 4), (4, 8), (4, 16))
+"""Order and steps a frame of the integrators, cheap ones first."""
+
+SLACK = 1.02
+"""Factor by which the error of a law may grow if it is simpler."""
+
+NUM_ITERATIONS = 40
+"""Of Levenberg and Marquardt's method, at most."""
+
+FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-6, 1e-12, 1e6
+"""In parts of the diagonal; small, since terms are nearly collinear and the valley that they span is long."""
+
+AT_REST = 1e-2
+"""Change, in parts of the usual one, below which a frame is at rest."""
+
+CONVERGED = 1e-3
+"""Share of the cost by which a step of the method must lower it, or the damping, to go on."""
+
+ROUND_OFF = 2.0**-22
+"""Of float32 data and of the digits of a step, in parts of the field."""
+
+
+class Pairs(NamedTuple):
+    """Frames, the frames that follow, and the parameters, in float64."""
+
+    before: Float[Tensor, "pair field *grid"]
+    after: Float[Tensor, "pair field *grid"]
+    params: Float[Tensor, "pair param"]
+
+
+@torch.no_grad()
+def read_law(law: SpectralLaw, pairs: Pairs, held_out: Pairs) -> float:
+    """Set coefficients, terms and integrator of a law; return the share of the change of held-out pairs that is left.
+
+    For each integrator the coefficients of all terms are fitted, from nothing or from the last one's; the cheapest is
+    taken whose held-out error is within `SLACK` of the least. Then terms are left out as long as the error grows by
+    no more. There are no terms if no law leaves less than all of the change.
+    """
+    law.kept.fill_(True)
+    varying = (pairs.params != pairs.params[:1]).any(0)  # a parameter that never changes tells nothing
+    pairs, held_out = (part._replace(params=part.params[:, varying]) for part in (pairs, held_out))
+    columns = torch.cat([varying.new_ones(1), varying])
+    nothing = torch.zeros_like(law.coefficients[:, columns])
+    found, start = [], nothing
+    for scheme in SCHEMES:
+        law.scheme.copy_(torch.tensor(scheme))
+        fitted = _fit(law, pairs, law.kept, start)
+        error = _cost(_missed(law, held_out, fitted.coefficients))
+        found.append((max(error, _floor(held_out)), scheme, fitted))
+        start = fitted.coefficients if fitted.cost < 1 else nothing
+        if error <= _floor(held_out):
+            break
+        if (
+            len(found) > 2
+            and min(found[-1][0], found[-2][0]) > min(cost for cost, *_ in found[:-2]) / SLACK**2
+        ):
+            break
+    least = min(cost for cost, *_ in found)
+    _, scheme, fitted = next(each for each in found if each[0] <= least * SLACK**2)
+    law.scheme.copy_(torch.tensor(scheme))
+    coefficients, kept = _simplified(law, pairs, fitted)
+    cost = _cost(_missed(law, held_out, coefficients))
+    if not cost < 1:
+        cost, coefficients, kept = 1.0, nothing, torch.zeros_like(law.kept)
+    law.kept.copy_(kept)
+    law.coefficients.zero_()
+    law.coefficients[:, columns] = coefficients
+    return math.sqrt(cost)
+
+
+class _Fitted(NamedTuple):
+    coefficients: Float[Tensor, "term number"]
+    cost: float
+    slopes: Float[Tensor, "miss free"]
+
+
+def _simplified(
+    law: SpectralLaw, pairs: Pairs, fitted: _Fitted
+) -> tuple[Float[Tensor, "term number"], Bool[Tensor, " term"]]:
+    """Return the coefficients of the simplest law that is nearly as good as that of all terms, and its terms.
+
+    Which terms matter least is told by the slopes: without a term and with the best others the cost grows by
+    theta^T (block of the inverse of the Gram matrix)^-1 theta. They are left out in this order: all that may go, or,
+    where a fit without them says otherwise, half as many.
+    Source: Hassibi and Stork, Second order derivatives for network pruning, NeurIPS 1992.
+    """
+    kept = law.kept.clone()
+    allowed = max(fitted.cost, _floor(pairs)) * SLACK**2
+    while kept.any():
+        order = _least_first(fitted, kept, allowed)
+        simpler = None
+        while order:
+            fewer = kept.clone()
+            fewer[order] = False
+            simpler = _fit(law, pairs, fewer, fitted.coefficients * fewer[:, None])
+            if simpler.cost <= allowed:
+                break
+            order, simpler = order[: len(order) // 2], None
+        if simpler is None:
+            break
+        kept, fitted = fewer, simpler
+    return fitted.coefficients, kept
+
+
+def _least_first(fitted: _Fitted, kept: Bool[Tensor, " term"], allowed: float) -> list[int]:
+    """Return the terms that the slopes say can go together, the least one first; at least the least of all."""
+    terms = kept.nonzero()[:, 0].tolist()
+    numbers = fitted.coefficients.shape[1]
+    scale = fitted.slopes.norm(dim=0).clamp(min=torch.finfo(torch.float64).tiny)
+    gram = (fitted.slopes / scale).T @ (fitted.slopes / scale)
+    inverse = torch.linalg.inv(gram + 1e-12 * torch.eye(len(gram), dtype=gram.dtype))
+    theta = (fitted.coefficients[kept] * scale.reshape(len(terms), numbers)).flatten()
+    gone, cost = [], fitted.cost
+    while len(gone) < len(terms):
+        growth = {}
+        for place, term in enumerate(terms):
+            if term in gone:
+                continue
+            block = slice(place * numbers, (place + 1) * numbers)
+            inner = torch.linalg.pinv(inverse[block, block])
+            growth[term] = (theta[block] @ inner @ theta[block]).item()
+        term = min(growth, key=growth.__getitem__)
+        if gone and cost + growth[term] > allowed:
+            break
+        block = slice(terms.index(term) * numbers, (terms.index(term) + 1) * numbers)
+        inner = torch.linalg.pinv(inverse[block, block])
+        theta = theta - inverse[:, block] @ inner @ theta[block]
+        inverse = inverse - inverse[:, block] @ inner @ inverse[block]
+        theta[block] = 0
+        cost += growth[term]
+        gone.append(term)
+    return gone
+
+
+def _missed(
+    law: SpectralLaw, pairs: Pairs, coefficients: Float[Tensor, "term number"]
+) -> Float[Tensor, " miss"]:
+    """Return band (law(before) - after) / size of the change, of all pairs; the sum of squares is a mean over pairs."""
+    size = _size(pairs) * math.sqrt(len(pairs.before) * law.num_fields)
+    error = law.step(pairs.before, pairs.params, coefficients) - pairs.after
+    error = law.modes.back(law.band * law.modes.forth(error))
+    return (error / size[(..., *(None,) * len(law.modes.shape))]).flatten()
+
+
+def _size(pairs: Pairs) -> Float[Tensor, "pair field"]:
+    """Return |after - before|; frames that hardly change, of which round-off is a large part, count by the others."""
+    change = (pairs.after - pairs.before).flatten(2).norm(dim=2)
+    usual = change.square().mean(0).sqrt()
+    return change.clamp(min=torch.finfo(change.dtype).tiny).maximum(AT_REST * usual)
+
+
+def _floor(pairs: Pairs) -> float:
+    """Return the cost that round-off alone may have."""
+    return (ROUND_OFF * pairs.after.flatten(2).norm(dim=2) / _size(pairs)).square().mean().item()
+
+
+def _cost(missed: Float[Tensor, " miss"]) -> float:
+    cost = missed.square().sum().item()
+    return cost if math.isfinite(cost) else math.inf
+
+
+def _fit(
+    law: SpectralLaw, pairs: Pairs, kept: Bool[Tensor, " term"], start: Float[Tensor, "term number"]
+) -> _Fitted:
+    """Return the best coefficients of some terms by Levenberg and Marquardt's method."""
+    places = kept.nonzero()[:, 0]
+
+    def coefficients(free: Float[Tensor, " free"]) -> Float[Tensor, "term number"]:
+        return torch.zeros_like(start).index_put((places,), free.reshape(-1, start.shape[1]))
+
+    def miss(free: Float[Tensor, " free"]) -> Float[Tensor, " miss"]:
+        return _missed(law, pairs, coefficients(free))
+
+    free = start[places].flatten()
+    missed = miss(free)
+    cost, damping, gained = _cost(missed), FIRST_DAMPING, 1.0
+    slopes = missed.new_zeros(len(missed), 0)
+    for _ in range(NUM_ITERATIONS if len(free) else 0):
+        slopes = torch.func.jacfwd(miss)(free)
+        if (gained < CONVERGED and damping <= FIRST_DAMPING) or cost <= _floor(pairs):
+            break
+        scale = slopes.norm(dim=0)
+        scale = torch.where(scale > 0, scale, 1.0)
+        gram, gradient = (slopes / scale).T @ (slopes / scale), (slopes / scale).T @ missed
+        there = math.inf
+        while not there < cost and damping < MOST_DAMPING:
+            damped = gram + damping * torch.eye(len(free), dtype=free.dtype)
+            step = torch.linalg.solve(damped, gradient) / scale
+            missed_there = miss(free - step)
+            there = _cost(missed_there)
+            damping *= 10
+        if not there < cost:
+            break
+        gained = 1 - there / cost
+        free, missed, cost = free - step, missed_there, there
+        damping = max(damping / 1000, LEAST_DAMPING)
+    return _Fitted(coefficients(free), cost, slopes)

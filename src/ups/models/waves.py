@@ -1,0 +1,50 @@
+"""What operators on cells share: fields that walls keep, and fluxes instead of rates where a field is conserved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ups.solvers.modes import require_modes
+from ups.types import Fields, UserError, describe_boundaries
+
+
+def require_scalars(fields: Fields, who: str) -> None:
+    """See that walls, if there are any, meet fields that continue evenly through them.
+
+    Raises:
+        UserError: an axis is neither periodic nor between walls, or a vector meets a wall.
+    """
+    require_modes(fields.grid, who)
+    vectors = [field.name for field in fields.each if field.vector]
+    if vectors and not fields.grid.is_periodic:
+        raise UserError(
+            f"{who}: {', '.join(vectors)} are components of a vector, which turn their sign at walls "
+            f"({describe_boundaries(fields.grid)}); choose data on a periodic domain"
+        )
+
+
+def flux_counts(conserved: Sequence[bool], num_axes: int) -> list[int]:
+    """Return how many outputs of a network each field needs: a flux an axis if it is conserved, else a rate."""
+    return [num_axes if is_conserved else 1 for is_conserved in conserved]
+
+
+def divergence(
+    flux: Float[Tensor, "batch flux *grid"], walls: Sequence[bool]
+) -> Float[Tensor, "batch field *grid"]:
+    """Return minus the sum of the differences of the fluxes through the upper and lower faces of each cell.
+
+    Flux i of a cell is that through its upper face along axis i, in units of field times cell over step; a field has
+    as many as there are axes. Nothing passes a wall, whatever is given for its face.
+    """
+    change = []
+    for place, is_walled in zip(range(-len(walls), 0), walls, strict=True):
+        through = flux[:, len(walls) + place :: len(walls)]
+        if is_walled:
+            inner = through.narrow(place, 0, through.shape[place] - 1)
+            through = torch.cat([inner, torch.zeros_like(through.narrow(place, 0, 1))], place)
+        change.append(through.roll(1, dims=place) - through)
+    return sum(change[1:], change[0])

@@ -1,0 +1,84 @@
+import pytest
+import torch
+
+from lines import on_line
+from ups.data.simulated import Simulated
+from ups.models.autoencoder import Convolutional, IdentityPatches
+from ups.models.emulator import Emulator
+from ups.models.law_operator import Law
+from ups.models.normalizer import fit_normalizer
+from ups.streams import stream
+from ups.training.start import look_at
+from ups.types import OPEN, Trajectory, UserError
+
+
+def emulator_of(data, settings=Law()):  # noqa: B008
+    codec = IdentityPatches().build(data.fields, stream(0, "codec"))
+    operator = settings.build(codec, data.fields, stream(0, "operator"))
+    return Emulator(fit_normalizer(data), codec, operator, data.fields)
+
+
+@pytest.fixture(scope="module")
+def fronts(tmp_path_factory):
+    """Fisher-KPP, whose field has a mean, under two rates of growth."""
+    how = {"equation": "fisher_kpp", "rho": (1.0, 3.0), "nu": 0.005}
+    return Simulated(num_trajectories=30, num_cells=48, num_frames=11, **how).load(
+        tmp_path_factory.mktemp("fronts")
+    )
+
+
+def test_a_rollout_follows_the_data_that_the_law_was_read_off(fronts):
+    emulator = emulator_of(fronts.select(slice(0, 20)))
+    look_at(emulator, fronts.select(slice(0, 20)))
+    rest = fronts.select(slice(20, None))
+    state = emulator.encode(rest.values[:, :1], rest.params)
+    for frame in range(1, 11):
+        state = emulator.advance(state)
+        torch.testing.assert_close(emulator.decode(state), rest.values[:, frame], rtol=0, atol=1e-5)
+
+
+def test_it_is_the_same_law_in_any_unit_of_the_field_and_from_any_zero(fronts):
+    kept = []
+    for factor in (1.0, 250.0):
+        data = Trajectory(factor * fronts.values, fronts.params, fronts.fields)
+        emulator = emulator_of(data)
+        look_at(emulator, data)
+        law = emulator.operator.law
+        kept.append([law.terms[k] for k in law.kept.nonzero()[:, 0]])
+    assert kept[0] == kept[1]
+    assert {term.derivative for term in kept[0]} == {"laplacian", "1"}
+
+
+def test_before_it_has_seen_data_it_is_the_identity_and_parameters_that_vary_by_decades_enter_as_they_are(
+    tmp_path,
+):
+    how = {"equation": "heat", "nu": (0.001, 0.01, 0.1)}
+    data = Simulated(num_trajectories=30, num_cells=32, num_frames=6, **how).load(tmp_path)
+    emulator = emulator_of(data)
+    state = emulator.encode(data.values[:, :1], data.params)
+    torch.testing.assert_close(emulator.decode(emulator.advance(state)), data.values[:, 0], rtol=0, atol=1e-5)
+    look_at(emulator, data)
+    law = emulator.operator.law
+    ((constant, slope),) = law.coefficients[law.kept].tolist()
+    assert abs(constant) < 1e-6 * slope
+    made = emulator.decode(emulator.advance(state))
+    torch.testing.assert_close(made, data.values[:, 1], rtol=0, atol=1e-5)
+
+
+def test_it_is_saved_and_restored_with_its_terms_and_its_integrator(fronts):
+    first, second = emulator_of(fronts), emulator_of(fronts)
+    look_at(first, fronts)
+    second.load_state_dict(first.state_dict())
+    state = first.encode(fronts.values[:3, :1], fronts.params[:3])
+    assert torch.equal(first.advance(state)[0], second.advance(state)[0])
+    assert second.operator.law.order == first.operator.law.order
+
+
+def test_what_has_no_waves_is_refused_in_one_line():
+    fields = on_line(cells=64)
+    tokens = Convolutional(num_levels=1).build(fields, stream(0, "codec"))
+    with pytest.raises(UserError, match=r"set codec\.kind=identity"):
+        Law().build(tokens, fields, stream(0, "operator"))
+    ends = on_line(cells=64, boundary=OPEN)
+    with pytest.raises(UserError, match="periodic or lie between walls"):
+        Law().build(IdentityPatches().build(ends, stream(0, "codec")), ends, stream(0, "operator"))

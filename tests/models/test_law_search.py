@@ -1,0 +1,137 @@
+import pytest
+import torch
+
+from lines import on_line
+from ups.data.simulated import Simulated
+from ups.models import law_search
+from ups.models.law_search import Pairs, read_law
+from ups.models.spectral_law import SQUARED_GRADIENT, SpectralLaw, Term, library
+from ups.solvers.modes import Modes
+from ups.streams import stream
+
+D, D2, D3, D4 = "d0", "laplacian", "ddd0", "bilaplacian"
+
+
+def law_for(fields):
+    return SpectralLaw(Modes(fields.grid), library(fields), len(fields.names), len(fields.params))
+
+
+def pairs_of(values, params, frames):
+    before, after = (values[:, [f + k for f in frames]].flatten(0, 1).double() for k in (0, 1))
+    return Pairs(before, after, params.repeat_interleave(len(frames), 0).double())
+
+
+def read(data, frames=(0, 4, 9)):
+    law = law_for(data.fields)
+    train, held_out = data.select(slice(0, 24)), data.select(slice(24, None))
+    params = torch.zeros(len(data), len(data.fields.params))
+    known, unknown = (pairs_of(part.values, params[: len(part)], frames) for part in (train, held_out))
+    return law, read_law(law, known, unknown)
+
+
+def found(law, dt):
+    """Return the coefficients per unit of time of the terms that are kept."""
+    return {
+        (*term.factor, term.derivative): value / dt
+        for term, value, kept in zip(law.terms, law.coefficients[:, 0].tolist(), law.kept, strict=True)
+        if kept
+    }
+
+
+@pytest.mark.parametrize(
+    ("how", "truth"),
+    [
+        ({"equation": "advection", "speed": 0.4}, {(0, D): -0.4}),
+        ({"equation": "heat", "nu": 0.01}, {(0, D2): 0.01}),
+        ({"equation": "fisher_kpp", "nu": 0.005, "rho": 2}, {(0, D2): 0.005, (0, "1"): 2, (0, 0, "1"): -2}),
+        ({"equation": "allen_cahn", "nu": 0.01}, {(0, D2): 0.01, (0, "1"): 1, (0, 0, 0, "1"): -1}),
+        ({"equation": "kuramoto_sivashinsky"}, {(0, D2): -1, (0, D4): -1, (0, 0, D): -0.5}),
+        ({"equation": "swift_hohenberg"}, {(0, D2): -2, (0, D4): -1, (0, "1"): -0.3, (0, 0, 0, "1"): -1}),
+    ],
+)
+def test_the_terms_and_coefficients_of_an_equation_are_found(how, truth, tmp_path):
+    data = Simulated(num_trajectories=30, num_cells=64, num_frames=11, **how).load(tmp_path)
+    law, left = read(data)
+    assert left < 1e-2
+    assert found(law, data.fields.dt) == {
+        term: pytest.approx(value, rel=0.01) for term, value in truth.items()
+    }
+
+
+def test_two_fields_that_drive_each_other(monkeypatch):
+    fields = on_line(("u", "v"), cells=32)
+    truth = {
+        Term(0, (0,), D2): 1e-3,
+        Term(0, (0,), "1"): 0.1,
+        Term(0, (1,), "1"): -0.1,
+        Term(0, (0, 0, 0), "1"): -0.1,
+        Term(1, (1,), D2): 5e-3,
+        Term(1, (0,), "1"): 0.05,
+        Term(1, (1,), "1"): -0.05,
+    }
+    maker = law_for(fields)
+    for term, value in truth.items():
+        maker.coefficients[maker.terms.index(term), 0] = value
+    maker.kept.fill_(True)
+    maker.scheme.copy_(torch.tensor([4, 8]))
+    before = torch.randn(40, 2, 6, generator=stream(0, "waves"), dtype=torch.float64)
+    before = torch.fft.irfft(before.to(torch.complex128), n=32) * 8
+    after = maker(before, torch.zeros(40, 0, dtype=torch.float64)).float().double()
+    pairs = Pairs(before, after, torch.zeros(40, 0, dtype=torch.float64))
+    law = law_for(fields)
+    assert read_law(law, Pairs(*(p[:30] for p in pairs)), Pairs(*(p[30:] for p in pairs))) < 1e-4
+    kept = {term: law.coefficients[k, 0].item() for k, term in enumerate(law.terms) if law.kept[k]}
+    assert kept == {term: pytest.approx(value, rel=0.01) for term, value in truth.items()}
+
+
+def test_a_coefficient_follows_the_parameter_to_values_that_were_not_seen(tmp_path):
+    fields = on_line(params=("nu",), cells=64)
+    waves = torch.fft.irfft(torch.randn(45, 6, generator=stream(0, "waves")) + 0j, n=64)[:, None].double()
+    nu = torch.tensor([0.2, 0.5, 1.0], dtype=torch.float64).repeat(15)[:, None]
+    decay = torch.exp(-0.01 * nu[:, :, None] * (2 * torch.pi * torch.arange(33)) ** 2)
+    after = torch.fft.irfft(torch.fft.rfft(waves) * decay, n=64)
+    law = law_for(fields)
+    pairs = Pairs(waves, after, nu)
+    read_law(law, Pairs(*(p[:30] for p in pairs)), Pairs(*(p[30:] for p in pairs)))
+    (place,) = law.kept.nonzero()[:, 0].tolist()
+    assert law.terms[place] == Term(0, (0,), D2)
+    constant, slope = law.coefficients[place].tolist()
+    assert constant + 3.0 * slope == pytest.approx(0.03, rel=1e-3)
+
+
+def test_a_mean_that_is_held_is_seen(tmp_path):
+    """|grad u|^2 without its mean, as benchmarks solve Kuramoto and Sivashinsky's equation."""
+    fields = on_line(cells=64, extent=32.0)
+    maker = law_for(fields)
+    truth = {(0, D2): -0.1, (0, D4): -0.1, (*SQUARED_GRADIENT, "1"): -0.05, (*SQUARED_GRADIENT, "mean"): 0.05}
+    for (*factor, derivative), value in truth.items():
+        maker.coefficients[maker.terms.index(Term(0, tuple(factor), derivative)), 0] = value
+    maker.kept.fill_(True)
+    before = (
+        3
+        * torch.fft.irfft(torch.randn(40, 12, generator=stream(0, "waves")) + 0j, n=64)[:, None].double()
+        * 8
+    )
+    after = maker(before, torch.zeros(40, 0, dtype=torch.float64))
+    pairs = Pairs(before, after, torch.zeros(40, 0, dtype=torch.float64))
+    law = law_for(fields)
+    read_law(law, Pairs(*(p[:30] for p in pairs)), Pairs(*(p[30:] for p in pairs)))
+    assert found(law, 1.0) == {term: pytest.approx(value, rel=0.01) for term, value in truth.items()}
+
+
+def test_frames_that_have_nothing_to_do_with_each_other_have_no_law():
+    draws = torch.randn(2, 40, 1, 32, generator=stream(0, "noise"), dtype=torch.float64)
+    law = law_for(on_line(cells=32))
+    pairs = Pairs(*draws, torch.zeros(40, 0, dtype=torch.float64))
+    left = read_law(law, Pairs(*(p[:30] for p in pairs)), Pairs(*(p[30:] for p in pairs)))
+    assert left > 0.6  # what regresses to the mean: u_t = -u has half of the change of independent frames
+    assert law.kept.sum() <= 3
+
+
+def test_the_pruning_is_what_makes_it_simple(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        law_search, "_simplified", lambda law, pairs, fitted: (fitted.coefficients, law.kept.clone())
+    )
+    data = Simulated(equation="heat", num_trajectories=30, num_cells=64, num_frames=11).load(tmp_path)
+    law, _ = read(data)
+    assert law.kept.all()
