@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,9 +9,10 @@ from ups.models.autoencoder import Convolutional, IdentityPatches
 from ups.models.emulator import Emulator
 from ups.models.law_operator import Law
 from ups.models.normalizer import fit_normalizer
+from ups.models.spectral_law import Term
 from ups.streams import stream
 from ups.training.start import look_at
-from ups.types import OPEN, Trajectory, UserError
+from ups.types import OPEN, Field, Trajectory, UserError
 
 
 def emulator_of(data, settings=Law()):  # noqa: B008
@@ -25,6 +28,14 @@ def fronts(tmp_path_factory):
     return Simulated(num_trajectories=30, num_cells=48, num_frames=11, **how).load(
         tmp_path_factory.mktemp("fronts")
     )
+
+
+@pytest.fixture(scope="module")
+def chaos(tmp_path_factory):
+    """Kuramoto-Sivashinsky, of which nobody says that its mean stays."""
+    how = {"equation": "kuramoto_sivashinsky", "num_trajectories": 20, "num_cells": 64, "num_frames": 8}
+    data = Simulated(**how).load(tmp_path_factory.mktemp("chaos"))
+    return Trajectory(data.values, data.params, replace(data.fields, each=(Field("u"),)))
 
 
 def test_a_rollout_follows_the_data_that_the_law_was_read_off(fronts):
@@ -82,3 +93,25 @@ def test_what_has_no_waves_is_refused_in_one_line():
     ends = on_line(cells=64, boundary=OPEN)
     with pytest.raises(UserError, match="periodic or lie between walls"):
         Law().build(IdentityPatches().build(ends, stream(0, "codec")), ends, stream(0, "operator"))
+
+
+def test_a_mean_that_never_moves_in_the_data_is_kept_whether_they_say_so_or_not(chaos):
+    emulator = emulator_of(chaos)
+    assert not emulator.fields.conserved
+    look_at(emulator, chaos)
+    law = emulator.operator.law
+    assert not law.moves.any()
+    kept = {(law.terms[k].factor, law.terms[k].derivative) for k in law.kept.nonzero()[:, 0]}
+    assert kept == {((0,), "laplacian"), ((0,), "bilaplacian"), ((0, 0), "d0")}
+    law.coefficients[law.terms.index(Term(0, (0, 0), "1")), 0] = 0.5
+    law.kept[law.terms.index(Term(0, (0, 0), "1"))] = True
+    state = emulator.encode(chaos.values[:, :1], chaos.params)
+    moved = emulator.decode(emulator.advance(state)).double() - chaos.values[:, 0].double()
+    assert moved.abs().max() > 0.1
+    assert moved.mean((1, 2)).abs().max() < 1e-6
+
+
+def test_a_mean_that_moves_may_move(fronts):
+    emulator = emulator_of(fronts)
+    look_at(emulator, fronts)
+    assert emulator.operator.law.moves.all()

@@ -276,6 +276,18 @@ def test_the_weights_that_validated_best_are_kept(tmp_path):
     assert not torch.equal(stepper.kernel, seen[3])
 
 
+def test_a_start_that_is_an_answer_is_kept_if_nothing_better_follows(tmp_path):
+    for best, scores in ((0, [0.5, 5.0, 1.0, 3.0, 2.0]), (15, [0.5, 0.1, 1.0, 3.0, 2.0])):
+        left, stepper = iter(scores), toy.Shift()
+        before = stepper.kernel.detach().clone()
+        stage = Forecast("operator", stepper, toy.settings().unroll)
+        with Store(tmp_path / str(best)) as store:
+            how = {"validate": lambda left=left: next(left), "starts_as_answer": True}
+            fitted = fit(stage, toy.waves(), store, toy.settings(), 0, **how)
+        assert (fitted.score, fitted.best_update) == (min(scores), best)
+        assert torch.equal(stepper.kernel, before) == (best == 0)
+
+
 def test_what_is_validated_is_the_average_of_the_weights(tmp_path):
     weights = []
 

@@ -18,6 +18,7 @@ from ups.models.normalizer import Normalizer
 from ups.models.refined import RefinedCodec
 from ups.nets.blocks import ConditionEmbedding, zero_init
 from ups.nets.flux_law import advance_law
+from ups.progress import Progress
 from ups.types import Fields, Trajectory, UserError
 
 COND_DIM = 16
@@ -58,7 +59,9 @@ class FluxLawOperator(nn.Module):
         self.register_buffer("speed_unit", torch.tensor(SPEED_UNIT))
 
     @torch.no_grad()
-    def start_from(self, codec: Codec, train: Trajectory, normalizer: Normalizer) -> None:
+    def start_from(
+        self, codec: Codec, train: Trajectory, normalizer: Normalizer, progress: Progress | None = None
+    ) -> None:
         """Set the law to the one that fits normalized trajectories best, whatever the codec.
 
         Everything learned is a correction of it, in parts of it.

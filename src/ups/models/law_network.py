@@ -16,6 +16,7 @@ from ups.models.sizes import SpectralLocalSize
 from ups.models.waves import divergence, flux_counts
 from ups.nets.blocks import ConditionEmbedding
 from ups.nets.fourier import SpectralLocalNet
+from ups.progress import Progress
 from ups.types import Fields, Trajectory
 
 COND_DIM = 16
@@ -43,9 +44,11 @@ class LawNetworkOperator(nn.Module):
         if all(self.conserved) and fields.grid.is_periodic:  # a constant flux changes nothing
             self.net.head[-1].bias.requires_grad_(False)
 
-    def start_from(self, codec: Codec, train: Trajectory, normalizer: Normalizer) -> None:
+    def start_from(
+        self, codec: Codec, train: Trajectory, normalizer: Normalizer, progress: Progress | None = None
+    ) -> None:
         """Read the law off normalized trajectories."""
-        self.law.start_from(codec, train, normalizer)
+        self.law.start_from(codec, train, normalizer, progress)
 
     def take(self, law: LawOperator) -> None:
         """Stand on a law that was read before."""

@@ -13,7 +13,8 @@ from ups.models.autoencoder import Codec, IdentityPatches
 from ups.models.law_search import Pairs, read_law
 from ups.models.normalizer import Normalizer
 from ups.models.spectral_law import SpectralLaw, library
-from ups.models.waves import require_scalars
+from ups.models.waves import means_that_move, require_scalars
+from ups.progress import Progress
 from ups.solvers.modes import Modes
 from ups.types import Fields, Trajectory, UserError
 
@@ -29,8 +30,8 @@ NUMBERS = 2**14
 MOST_FRAMES = 1024
 """Frames, about, that tell which waves the data have."""
 
-MOST_PAIRS = 64
-"""Pairs of frames from which a law is read."""
+LEAST_PAIRS, MOST_PAIRS = 3, 64
+"""Pairs of frames from which a law is read; the cells of few large ones say as much."""
 
 LEAST_LEFT = 1e-6
 """Smallest unit of what the network adds, in parts of the deviation of the field."""
@@ -43,6 +44,7 @@ class LawOperator(nn.Module):
     that learns the rest.
     """
 
+    conserved: Tensor
     origin: Tensor
     param_unit: Tensor
     change_unit: Tensor
@@ -55,6 +57,8 @@ class LawOperator(nn.Module):
         num_fields, num_params = len(fields.names), len(fields.params)
         self.modes = Modes(fields.grid)
         self.law = SpectralLaw(self.modes, library(fields), num_fields, num_params)
+        conserved = torch.tensor([field.conserved for field in fields.each])
+        self.register_buffer("conserved", conserved, persistent=False)
         self.register_buffer("origin", torch.zeros(num_fields))
         self.register_buffer("param_unit", torch.zeros(num_params))
         self.register_buffer("change_unit", torch.ones(num_fields))
@@ -62,7 +66,9 @@ class LawOperator(nn.Module):
         self.register_buffer("left", torch.tensor(1.0))
 
     @torch.no_grad()
-    def start_from(self, codec: Codec, train: Trajectory, normalizer: Normalizer) -> None:
+    def start_from(
+        self, codec: Codec, train: Trajectory, normalizer: Normalizer, progress: Progress | None = None
+    ) -> None:
         """Read the law off normalized trajectories."""
         self.origin.copy_(normalizer.mean / normalizer.std)
         is_log = normalizer.param_is_log & (normalizer.param_gain > 0)
@@ -71,10 +77,13 @@ class LawOperator(nn.Module):
         seen = frames.flatten(0, 1)[:: max(1, frames.shape[0] * frames.shape[1] // MOST_FRAMES)]
         power = self.modes.forth(seen.double()).abs().square().sum(0)
         self.law.band.copy_(self.modes.band(power, LEAST_POWER))
+        moves = means_that_move(frames) & ~self.conserved
+        self.law.moves.copy_(moves)
+        self.law.band[(slice(None), *(0,) * len(self.modes.shape))] = moves
         held_out = torch.arange(len(frames)) % HELD_OUT == HELD_OUT - 1
         parts = [self._pairs(train, places.nonzero()[:, 0]) for places in (~held_out, held_out)]
         known, unknown = parts if len(parts[1].before) else (parts[0], parts[0])
-        self.left.fill_(read_law(self.law, known, unknown))
+        self.left.fill_(read_law(self.law, known, unknown, progress))
         made = self.law(known.before, known.params)
         around = [0, *range(2, made.ndim)]
         for unit, part in ((self.change_unit, made - known.before), (self.left_unit, known.after - made)):
@@ -84,7 +93,7 @@ class LawOperator(nn.Module):
         """Return pairs of frames spread evenly over some trajectories and all times."""
         steps = train.values.shape[1] - 1
         whole = len(trajectories) * steps
-        count = min(whole, MOST_PAIRS, max(8, NUMBERS // train.values[0, 0].numel()))
+        count = min(whole, MOST_PAIRS, max(LEAST_PAIRS, NUMBERS // train.values[0, 0].numel()))
         # a golden stride meets all times, where an even one could meet one time of each trajectory
         places = (torch.arange(count) * 0.6180339887498949 % 1 * whole).long()
         which, frame = trajectories[places // steps], places % steps

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ups.models.spectral_law import SpectralLaw
+from ups.progress import Progress
 
 SCHEMES = ((2, 1), (4, 1), (4, 2), (4, 4), (4, 8), (4, 16))
 """Order and steps a frame of the integrators, cheap ones first."""
@@ -42,7 +43,7 @@ class Pairs(NamedTuple):
 
 
 @torch.no_grad()
-def read_law(law: SpectralLaw, pairs: Pairs, held_out: Pairs) -> float:
+def read_law(law: SpectralLaw, pairs: Pairs, held_out: Pairs, progress: Progress | None = None) -> float:
     """Set coefficients, terms and integrator of a law; return the share of the change of held-out pairs that is left.
 
     For each integrator the coefficients of all terms are fitted, from nothing or from the last one's; the cheapest is
@@ -55,7 +56,9 @@ def read_law(law: SpectralLaw, pairs: Pairs, held_out: Pairs) -> float:
     columns = torch.cat([varying.new_ones(1), varying])
     nothing = torch.zeros_like(law.coefficients[:, columns])
     found, start = [], nothing
-    for scheme in SCHEMES:
+    for tried, scheme in enumerate(SCHEMES):
+        if progress:
+            progress(tried / (len(SCHEMES) + 1), f"order {scheme[0]}, {scheme[1]} steps a frame")
         law.scheme.copy_(torch.tensor(scheme))
         fitted = _fit(law, pairs, law.kept, start)
         error = _cost(_missed(law, held_out, fitted.coefficients))
@@ -71,6 +74,8 @@ def read_law(law: SpectralLaw, pairs: Pairs, held_out: Pairs) -> float:
     least = min(cost for cost, *_ in found)
     _, scheme, fitted = next(each for each in found if each[0] <= least * SLACK**2)
     law.scheme.copy_(torch.tensor(scheme))
+    if progress:
+        progress(len(SCHEMES) / (len(SCHEMES) + 1), "which terms matter")
     coefficients, kept = _simplified(law, pairs, fitted)
     cost = _cost(_missed(law, held_out, coefficients))
     if not cost < 1:

@@ -22,7 +22,7 @@ def written(law: SpectralLaw, fields: Fields, normalizer: Normalizer, left: floa
         return
     for index, field in enumerate(fields.each):
         parts = [
-            _part(term, law.coefficients[place].cpu(), fields, normalizer)
+            _part(term, law.coefficients[place].cpu(), fields, normalizer, bool(law.moves[index]))
             for place, term in enumerate(law.terms)
             if law.kept[place] and term.field == index
         ]
@@ -33,7 +33,7 @@ def written(law: SpectralLaw, fields: Fields, normalizer: Normalizer, left: floa
     )
 
 
-def _part(term: Term, coefficients: Tensor, fields: Fields, normalizer: Normalizer) -> str:
+def _part(term: Term, coefficients: Tensor, fields: Fields, normalizer: Normalizer, moves: bool) -> str:
     """Return a sign, the coefficient in physical units and the term."""
     std = normalizer.std.double().cpu()
     factor = (0, 0) if term.factor == SQUARED_GRADIENT else term.factor
@@ -46,7 +46,7 @@ def _part(term: Term, coefficients: Tensor, fields: Fields, normalizer: Normaliz
         sign, number = ("-" if constant < 0 else "+"), f"{abs(constant):.4g}"
     else:
         sign, number = "+", f"({' '.join([f'{constant:.4g}', *sizes] if constant else sizes)})"
-    return f"{sign} {number} {_word(term, fields)}".rstrip()
+    return f"{sign} {number} {_word(term, fields, moves)}".rstrip()
 
 
 def _in_the_parameters(coefficients: Tensor, normalizer: Normalizer) -> list[float]:
@@ -63,15 +63,17 @@ def _in_the_parameters(coefficients: Tensor, normalizer: Normalizer) -> list[flo
     return [0.0 if abs(constant) < NOTHING * size and any(slopes) else constant, *slopes]
 
 
-def _word(term: Term, fields: Fields) -> str:
+def _word(term: Term, fields: Fields, moves: bool) -> str:
     axes = [axis.name for axis in fields.grid.axes]
     if term.factor == SQUARED_GRADIENT:
         name = f"|grad {fields.names[0]}|^2"
     else:
         powers = {fields.names[i]: term.factor.count(i) for i in term.factor}
         name = " ".join(f"{field}^{power}" if power > 1 else field for field, power in powers.items())
-    if term.derivative in ("1", "mean"):
-        return f"mean({name})" if term.derivative == "mean" else name
+    if term.derivative == "mean":
+        return f"mean({name})"
+    if term.derivative == "1":
+        return name if moves else f"({name} - mean)"
     name = name if name.isidentifier() else f"({name})"
     if term.derivative.endswith("laplacian"):
         order = 4 if term.derivative.startswith("bi") else 2

@@ -18,10 +18,11 @@ from ups.models.law_operator import Law
 from ups.models.mean_operator import Mean
 from ups.models.normalizer import Normalizer
 from ups.models.sizes import AttentionSize, SpectralLocalSize
-from ups.models.waves import divergence, flux_counts, require_scalars
+from ups.models.waves import divergence, flux_counts, means_that_move, require_scalars
 from ups.nets.blocks import MLP, ConditionEmbedding, zero_init
 from ups.nets.fourier import SpectralLocalNet
 from ups.nets.transformer import SwiGLU, TransformerStack, TransformerUNet
+from ups.progress import Progress
 from ups.solvers.modes import Modes
 from ups.types import Fields, Grid, Trajectory, UserError, describe_boundaries
 
@@ -60,7 +61,9 @@ class Operator(Protocol):
 class Informed(Protocol):
     """An operator that looks at the data before it is trained on them."""
 
-    def start_from(self, codec: Codec, train: Trajectory, normalizer: Normalizer) -> None:
+    def start_from(
+        self, codec: Codec, train: Trajectory, normalizer: Normalizer, progress: Progress | None = None
+    ) -> None:
         """Take what needs no gradient from normalized trajectories and the codec that makes tokens of them."""
         ...
 
@@ -100,7 +103,9 @@ class SpectralOperator(nn.Module):
             self.net.head[-1].bias.requires_grad_(False)
 
     @torch.no_grad()
-    def start_from(self, codec: Codec, train: Trajectory, normalizer: Normalizer) -> None:
+    def start_from(
+        self, codec: Codec, train: Trajectory, normalizer: Normalizer, progress: Progress | None = None
+    ) -> None:
         """Find the waves that the tokens of normalized trajectories have, along each axis.
 
         They reach up to the last whose power is `LEAST_POWER` of that of all but the mean.
@@ -111,6 +116,9 @@ class SpectralOperator(nn.Module):
             for part in parts
         ]
         self.band.copy_(self.modes.band(torch.stack(powers).sum(0), LEAST_POWER))
+        if isinstance(self.settings, SpectralFlux):
+            still = ~means_that_move(train.values) & ~torch.tensor(self.conserved, device=train.values.device)
+            self.band[(still, *(0,) * len(self.modes.shape))] = 0
 
     def forward(
         self,

@@ -94,13 +94,15 @@ class SpectralLaw(nn.Module):
 
     By an exponential integrator of order 2 or 4 in some steps: each field's own linear terms are exact. Products are
     dealiased. A coefficient is affine in the parameters; time is measured in frames. Waves beyond those of the data
-    must not grow faster than the fastest of theirs: what no data show is not to blow up.
+    must not grow faster than the fastest of theirs: what no data show is not to blow up. Where a mean never
+    `moves` in the data, terms act on what differs from their mean.
 
     Source: Cox and Matthews, J. Comput. Phys. 176 (2002) 430, eqs. 20-22 and 26-29.
     """
 
     coefficients: Tensor
     kept: Tensor
+    moves: Tensor
     band: Tensor
     scheme: Tensor
 
@@ -111,9 +113,11 @@ class SpectralLaw(nn.Module):
         self.register_buffer(
             "coefficients", torch.zeros(len(self.terms), 1 + num_params, dtype=torch.float64)
         )
+        self.register_buffer("moves", torch.ones(num_fields, dtype=torch.bool))
         self.register_buffer("kept", torch.zeros(len(self.terms), dtype=torch.bool))
         self.register_buffer("band", torch.ones(num_fields, *modes.mode_shape, dtype=torch.bool))
         self._symbols = symbols(modes)
+        self._wavy = 1 - self._symbols["mean"].real  # all waves but the constant one
         self._prepared: tuple[tuple, Tables] | None = None
 
     @property
@@ -208,7 +212,10 @@ class SpectralLaw(nn.Module):
         for index, (term, value) in enumerate(zip(self.terms, values.unbind(1), strict=True)):
             if not self.kept[index]:
                 continue
-            part = value.reshape(shape) * self._symbols[term.derivative].to(value.device)
+            symbol = self._symbols[term.derivative].to(value.device)
+            if not self.moves[term.field]:
+                symbol = symbol * self._wavy.to(value.device)
+            part = value.reshape(shape) * symbol
             into = own if term.factor == (term.field,) else others.setdefault(term.factor, {})
             into[term.field] = into[term.field] + part if term.field in into else part
         nothing = torch.zeros(

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ups.solvers.modes import require_modes
 from ups.types import Fields, UserError, describe_boundaries
+
+LEAST_MOVE = 1e-5
+"""Of a mean, in parts of the root mean square of the field, that is more than the round-off of float32 frames."""
 
 
 def require_scalars(fields: Fields, who: str) -> None:
@@ -25,6 +28,16 @@ def require_scalars(fields: Fields, who: str) -> None:
             f"{who}: {', '.join(vectors)} are components of a vector, which turn their sign at walls "
             f"({describe_boundaries(fields.grid)}); choose data on a periodic domain"
         )
+
+
+def means_that_move(frames: Float[Tensor, "batch time field *grid"]) -> Bool[Tensor, " field"]:
+    """Return which fields have a mean over space that changes in any trajectory, by more than round-off.
+
+    What never does in the data is conserved, whether they say so or not.
+    """
+    mean = frames.double().flatten(3).mean(3)
+    size = frames.double().square().flatten(3).mean((0, 1, 3)).sqrt()
+    return (mean - mean[:, :1]).abs().amax((0, 1)) > LEAST_MOVE * size
 
 
 def flux_counts(conserved: Sequence[bool], num_axes: int) -> list[int]:

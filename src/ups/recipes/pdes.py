@@ -1,4 +1,4 @@
-"""The other 1D equations, a few minutes each: does the same operator serve where nothing is a shock?"""
+"""The other 1D equations, a few minutes each: the law that is in the data, and what a network adds to it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ups.data.simulated import Simulated
 from ups.data.symmetries import Symmetry
 from ups.models.baselines import TunedFNO
 from ups.models.corrector import CorrectorSettings
+from ups.models.law_network import LawNetwork
 from ups.models.mean_operator import Mean
 from ups.models.operator import SpectralFlux
 from ups.models.residual_nets import ParametersAlone, SpectralLocal
@@ -91,4 +92,4 @@ def steady_from_initial() -> Run:
 
 def _run(data: Simulated, symmetries: tuple[Symmetry, ...], seconds: float = 60.0) -> Run:
     training = Fit(seconds=seconds, symmetries=symmetries, ema_decay=0.99)
-    return Run(data=data, baselines={"tuned_fno": TunedFNO()}, training=training)
+    return Run(data=data, operator=LawNetwork(), baselines={"tuned_fno": TunedFNO()}, training=training)

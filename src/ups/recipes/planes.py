@@ -6,7 +6,7 @@ from ups.config import merge
 from ups.data.simulated import Simulated
 from ups.data.symmetries import Symmetry
 from ups.models.baselines import TunedFNO
-from ups.models.operator import SpectralFlux
+from ups.models.law_network import LawNetwork
 from ups.runs.settings import Run
 from ups.training.settings import Fit
 
@@ -43,7 +43,7 @@ def _rectangle(equation: str) -> Simulated:
 def _run(data: Simulated, symmetries: tuple[Symmetry, ...]) -> Run:
     return Run(
         data=data,
-        operator=SpectralFlux(width=24, num_blocks=3, modes=12, kernel_size=3),
+        operator=LawNetwork(width=24, num_blocks=3, modes=12, kernel_size=3),
         baselines={"tuned_fno": TunedFNO(width=24, modes=12)},
         pace={"tuned_fno": 1.5},
         solver_cells=(12, 24, 48),

@@ -150,7 +150,7 @@ def climb(spec: RungSpec, below: Below, done: Mapping[str, Climbed], work: Work)
     spec.prepare(stepper, below)
     prepared, fitted = round(time.monotonic() - begun, 3), None
     if stage := spec.stage(stepper, below):
-        fitted = fit_stage(stage, cast(Fit, spec.training), made_from, work)
+        fitted = fit_stage(stage, cast(Fit, spec.training), made_from, work, stands_on_law="law" in spec.on)
         fitted = replace(fitted, seconds=fitted.seconds + prepared)
     ready = spec.calibrate(stepper, fitted, below)
     if distributed.is_main():
@@ -165,7 +165,9 @@ def home(folder: Path, name: str) -> Path:
     return folder / "stages" / name / "stepper"
 
 
-def fit_stage(stage: Stage, how: Fit, made_from: Sequence[Settings | None], work: Work) -> Fitted:
+def fit_stage(
+    stage: Stage, how: Fit, made_from: Sequence[Settings | None], work: Work, stands_on_law: bool = False
+) -> Fitted:
     """Fit one stage, watched on the validation split; a forecast is scored by the protocol that will rank it.
 
     What is trained one step ahead, as the mean of a random future must be, is scored one step ahead.
@@ -190,6 +192,7 @@ def fit_stage(stage: Stage, how: Fit, made_from: Sequence[Settings | None], work
             tracker=work.tracker,
             progress=progress,
             digest=digest([work.splits.digest, *parts]),
+            starts_as_answer=stands_on_law,
         )
 
 

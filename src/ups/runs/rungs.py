@@ -218,8 +218,8 @@ class LawSpec(RungSpec):
         if (law := below.steppers.get("law")) and "law" in self.on:
             stepper.operator.take(cast(Emulator, law).operator)
         else:
-            with bar(f"reading {self.name}"):
-                look_at(stepper, below.train)
+            with bar(f"reading {self.name}") as progress:
+                look_at(stepper, below.train, progress)
 
     def calibrate(self, stepper: Any, fitted: Fitted | None, below: Below) -> Calibrated:
         """Fix its numbers: what comes on top leaves it as it is. A law in terms is written down."""

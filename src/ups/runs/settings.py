@@ -133,6 +133,11 @@ class Run(Settings):
                 "Truth and operator are one scheme (MUSCL, MC limiter, Hancock), so the operator does not have to make "
                 "up for another scheme's errors: expect more on data of another solver.",
             )
+        if isinstance(self.operator, Law | LawNetwork) and not isinstance(self.data, FileSource):
+            return (
+                "Truth and law are solved in one way (waves and an exponential integrator), so nothing is left for the "
+                "network but round-off: expect more on data of another solver.",
+            )
         return ()
 
     def training_of(self, name: str) -> Fit:

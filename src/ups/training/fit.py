@@ -65,8 +65,11 @@ def fit(
     tracker: Tracker | None = None,
     progress: Progress | None = None,
     digest: str = "",
+    starts_as_answer: bool = False,
 ) -> Fitted:
     """Train a stage; at the end its model holds the averaged weights that validated best.
+
+    If its start is an answer already (a law), that is scored too, and kept if nothing better follows.
 
     Randomness comes from the streams (seed, "batch", update), so that stages with equal windows see the same
     batches, and (seed, name of the stage, update). What `store` holds of the same stage is gone on with, on the
@@ -95,6 +98,8 @@ def fit(
     plan = _resume(state, shelf) or _begin(state, shelf, update, measure)
     watch = Guarded(tracker if distributed.is_main() else None)
     watch.start(stage.name, settings.model_dump(mode="json"))
+    if starts_as_answer and validate is not None and state.update == 0:
+        state.keep_if_best(measure()["validation"])
     clock = saved = time.monotonic()
     spent = work(update.device)
 
@@ -145,18 +150,19 @@ def fit(
                 where = f"in stage '{stage.name}' after update {state.update} of {plan.num_updates}"
                 raise Interrupted(signals.signum or signal.SIGTERM, where)
 
-        if not state.best:
+        was_scored = bool(state.best)
+        if not was_scored:
             state.keep()
         load_weights(stage.model, state.best)
         stage.model.eval()
-        kept = state.best_update or state.update
+        kept = state.best_update if was_scored else state.update
         fitted = Fitted(
             updates=state.update,
             seconds=round(state.seconds, 3),
             cpu_seconds=round(state.cpu_seconds, 3),
             planned_seconds=plan.seconds,
             skill=_skill(update, plan),
-            score=state.best_score if state.best_update else None,
+            score=state.best_score if was_scored else None,
             best_update=kept,
             num_skipped=state.num_skipped,
             num_parameters=sum(average.numel() for average in state.ema.average.values()),

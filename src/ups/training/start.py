@@ -8,13 +8,14 @@ import torch
 
 from ups.models.emulator import Emulator
 from ups.models.operator import Informed
+from ups.progress import Progress
 from ups.types import Trajectory
 
 NUM_TRAJECTORIES = 1024
 """Trajectories to look at, at most: so many show a law and a spectrum, and more would only take memory."""
 
 
-def look_at(emulator: Emulator, train: Trajectory) -> float:
+def look_at(emulator: Emulator, train: Trajectory, progress: Progress | None = None) -> float:
     """Let the operator start from normalized trajectories, spread over the training split; return the seconds."""
     begun = time.monotonic()
     if isinstance(emulator.operator, Informed):
@@ -24,5 +25,7 @@ def look_at(emulator: Emulator, train: Trajectory) -> float:
         normalizer = emulator.normalizer
         frames = normalizer.normalize(seen.values.flatten(0, 1)).unflatten(0, seen.values.shape[:2])
         params = normalizer.normalize_params(seen.params)
-        emulator.operator.start_from(emulator.codec, Trajectory(frames, params, train.fields), normalizer)
+        emulator.operator.start_from(
+            emulator.codec, Trajectory(frames, params, train.fields), normalizer, progress
+        )
     return time.monotonic() - begun
