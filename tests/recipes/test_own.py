@@ -37,8 +37,8 @@ def test_an_array_of_an_equation_that_nobody_names_gives_its_law_and_a_ladder(tm
         "persistence",
         "tuned_fno",
         "law",
-        "operator",
         "network",
+        "operator",
         "codec ceiling",
     ]
     line = found.guards["law"][0]

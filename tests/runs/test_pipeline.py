@@ -137,8 +137,8 @@ def test_a_kicked_run_that_is_stopped_at_any_stage_ends_with_the_same_bits(kicke
 
     stages = []
 
-    def stop_after_each(stage, *rest):
-        fitted = fit_stage(stage, *rest)
+    def stop_after_each(stage, *rest, **how):
+        fitted = fit_stage(stage, *rest, **how)
         if stage.name not in stages:
             stages.append(stage.name)
             raise KeyboardInterrupt

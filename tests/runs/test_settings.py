@@ -3,6 +3,7 @@ import pytest
 from tiny_recipe import kicked, steady, tiny
 from ups.config import override
 from ups.models.flux_law import FluxLaw
+from ups.models.law_network import LawNetwork
 from ups.models.refined import Refined
 from ups.types import UserError
 
@@ -29,6 +30,17 @@ def test_a_law_that_is_regressed_is_a_rung_below_the_operator():
     assert operator.on == ("law",)
     assert law.training is None
     assert "law" not in names(tiny())
+
+
+def test_with_a_law_in_terms_the_network_stands_on_the_ladder_alone_too():
+    settings = tiny().model_copy(update={"operator": LawNetwork(width=8, num_blocks=1, modes=4)})
+    law, network, operator = settings.rungs[1:4]
+    assert (law.name, network.name, operator.name) == ("law", "network", "operator")
+    assert (network.on, operator.on) == (("codec",), ("law",))
+    assert network.training == operator.training
+    assert network.operator.sizes == operator.operator.sizes
+    with pytest.raises(UserError, match="cannot name a baseline"):
+        override(tiny(), ["baselines.network.kind=tuned_fno"])
 
 
 def test_only_what_draws_has_members():

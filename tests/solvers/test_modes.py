@@ -45,7 +45,7 @@ def test_products_of_a_plane_fold_nothing_back():
     for plane in PLANES:
         fine = plane.resized(*(3 * cells for cells in plane.shape))
         coarse, exact = Modes(plane), Modes(fine)
-        kept = coarse._kept(2)
+        kept = coarse.kept(2)
         spectrum = coarse.forth(noise(plane)) * kept
         padded = torch.zeros(3, *exact.mode_shape, dtype=spectrum.dtype)
         half = coarse.shape[0] // 2

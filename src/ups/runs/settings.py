@@ -47,6 +47,7 @@ BaselineSettings = Annotated[
 
 NAMES = {
     "codec",
+    "network",
     "solver",
     "law",
     "corrector",
@@ -104,10 +105,10 @@ class Run(Settings):
             law = Law() if isinstance(self.operator, LawNetwork) else self.operator
             rungs.append(LawSpec(operator=law))
             operator = replace(operator, on=("law",))
-        rungs.append(operator)
         if isinstance(self.operator, LawNetwork):  # what the law is worth to it
             alone = SpectralFlux(**self.operator.model_dump(exclude={"kind"}))
             rungs.append(OperatorSpec(name="network", operator=alone, training=self.training))
+        rungs.append(operator)
         rungs += map(self._baseline, self.baselines)
         if self.data.equation_class is not None:
             rungs.append(SolverSpec(equation=self.data.equation_class, cells=self.solver_cells))
