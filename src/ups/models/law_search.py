@@ -18,7 +18,7 @@ SCHEMES = ((2, 1), (4, 1), (4, 2), (4, 4), (4, 8), (4, 16))
 SLACK = 1.02
 """Factor by which the error of a law may grow if it is simpler."""
 
-NUM_ITERATIONS = 40
+NUM_ITERATIONS = 20
 """Of Levenberg and Marquardt's method, at most."""
 
 FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-6, 1e-12, 1e6
