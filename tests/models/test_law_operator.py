@@ -115,3 +115,32 @@ def test_a_mean_that_moves_may_move(fronts):
     emulator = emulator_of(fronts)
     look_at(emulator, fronts)
     assert emulator.operator.law.moves.all()
+
+
+def test_a_law_that_fails_in_a_rollout_is_none(tmp_path):
+    """Shocks of a third of a cell: one frame ahead the right terms are found, in waves they blow up."""
+    how = {"equation": "burgers", "nu": 0.0003, "num_trajectories": 20, "num_cells": 64, "num_frames": 21}
+    data = Simulated(**how).load(tmp_path)
+    emulator = emulator_of(data)
+    look_at(emulator, data)
+    operator = emulator.operator
+    state = emulator.encode(data.values[:, :1], data.params)
+    for _ in range(20):
+        state = emulator.advance(state)
+    assert emulator.decode(state).isfinite().all()
+    assert not operator.law.kept.any()
+    assert operator.left == 1
+    torch.testing.assert_close(emulator.decode(state), data.values[:, 0], rtol=0, atol=1e-5)
+
+
+def test_survival_is_judged_against_persistence(fronts):
+    emulator = emulator_of(fronts)
+    look_at(emulator, fronts)
+    operator, rest = emulator.operator, fronts.select(slice(0, 4))
+    normalized = emulator.normalizer.normalize(rest.values.flatten(0, 1)).unflatten(0, rest.values.shape[:2])
+    some = Trajectory(normalized, emulator.normalizer.normalize_params(rest.params), fronts.fields)
+    assert operator._survives(some)
+    operator.law.coefficients.mul_(-1)
+    assert not operator._survives(some)
+    operator.law.coefficients.mul_(float("nan"))
+    assert not operator._survives(some)

@@ -33,6 +33,9 @@ MOST_FRAMES = 1024
 LEAST_PAIRS, MOST_PAIRS = 3, 64
 """Pairs of frames from which a law is read; the cells of few large ones say as much."""
 
+MOST_ROLLED = 128
+"""Trajectories, at most, that a law has to survive, those among them that it was read off."""
+
 LEAST_LEFT = 1e-6
 """Smallest unit of what the network adds, in parts of the deviation of the field."""
 
@@ -84,10 +87,23 @@ class LawOperator(nn.Module):
         parts = [self._pairs(train, places.nonzero()[:, 0]) for places in (~held_out, held_out)]
         known, unknown = parts if len(parts[1].before) else (parts[0], parts[0])
         self.left.fill_(read_law(self.law, known, unknown, progress))
+        if not self._survives(train.select(slice(0, MOST_ROLLED))):
+            self.law.kept.fill_(False)
+            self.law.coefficients.zero_()
+            self.left.fill_(1.0)
         made = self.law(known.before, known.params)
         around = [0, *range(2, made.ndim)]
         for unit, part in ((self.change_unit, made - known.before), (self.left_unit, known.after - made)):
             unit.copy_(part.square().mean(around).sqrt().clamp(min=LEAST_LEFT))
+
+    def _survives(self, some: Trajectory) -> bool:
+        """Return whether the law forecasts whole trajectories better than persistence does."""
+        state, error, still = some.values[:, 0], 0.0, 0.0
+        for truth in some.values[:, 1:].unbind(1):
+            state = self.frame(state, some.params)
+            error += (state - truth).square().mean().item()
+            still += (some.values[:, 0] - truth).square().mean().item()
+        return error < still  # NaN never is
 
     def _pairs(self, train: Trajectory, trajectories: Tensor) -> Pairs:
         """Return pairs of frames spread evenly over some trajectories and all times."""

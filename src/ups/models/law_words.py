@@ -18,7 +18,10 @@ NOTHING = 1e-4
 def written(law: SpectralLaw, fields: Fields, normalizer: Normalizer, left: float) -> Iterator[str]:
     """Yield one line for each field, and one that says what was offered; `left` is the share of a frame's change."""
     if not law.kept.any():
-        yield f"no law found: of {len(law.terms)} terms none leaves less than all of a frame's change"
+        yield (
+            f"no law found: of {len(law.terms)} terms none leaves less than all of a frame's change, or what was found "
+            "fails in a rollout"
+        )
         return
     for index, field in enumerate(fields.each):
         parts = [
