@@ -126,3 +126,12 @@ def test_the_functions_of_the_integrator_keep_their_digits_and_their_slopes():
     at_zero = torch.zeros((), dtype=torch.complex128, requires_grad=True)
     (slope,) = torch.autograd.grad(phi(at_zero)[1].real, at_zero)
     assert slope.real.item() == pytest.approx(1 / 6)
+
+
+@pytest.mark.parametrize("factor", [(), (0,), (0, 0), (0, 0, 0), (-1, -1)])
+def test_what_a_step_is_made_of_lies_where_its_input_lies(factor):
+    law = SpectralLaw(Modes(on_line().grid), library(on_line()), 1, 0).to("meta")
+    u = torch.empty(2, 1, 33, dtype=torch.complex64, device="meta")
+    made = law._factor(factor, u)  # tensors of two devices do not meet in silence
+    assert made.is_meta
+    assert made.shape == (2, 33)

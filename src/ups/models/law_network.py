@@ -13,7 +13,7 @@ from ups.models.initialization import initialize
 from ups.models.law_operator import Law, LawOperator, require_cells
 from ups.models.normalizer import Normalizer
 from ups.models.sizes import SpectralLocalSize
-from ups.models.waves import divergence, flux_counts
+from ups.models.waves import flux_counts, rate
 from ups.nets.blocks import ConditionEmbedding
 from ups.nets.fourier import SpectralLocalNet
 from ups.progress import Progress
@@ -37,9 +37,8 @@ class LawNetworkOperator(nn.Module):
         self.law = LawOperator(Law(), fields)
         self.walls = fields.grid.walls
         self.conserved = [field.conserved for field in fields.each]
-        self.fluxes = flux_counts(self.conserved, len(fields.grid))
         self.condition = ConditionEmbedding(1 + len(fields.params), COND_DIM)
-        inputs, outputs = 2 * len(fields.names), sum(self.fluxes)
+        inputs, outputs = 2 * len(fields.names), sum(flux_counts(self.conserved, len(fields.grid)))
         self.net = SpectralLocalNet(inputs, outputs, *settings.sizes, COND_DIM, self.walls)
         if all(self.conserved) and fields.grid.is_periodic:  # a constant flux changes nothing
             self.net.head[-1].bias.requires_grad_(False)
@@ -66,10 +65,7 @@ class LawNetworkOperator(nn.Module):
         made = self.law.frame(frame, params)
         seen = torch.cat([frame, (made - frame) / across(self.law.change_unit)], 1)
         out = self.net(seen, self.condition(torch.cat([dt[:, None], params], 1))).float()
-        each = zip(out.split(self.fluxes, dim=1), self.conserved, strict=True)
-        change = torch.cat(
-            [divergence(part, self.walls) if is_flux else part for part, is_flux in each], dim=1
-        )
+        change = rate(out, self.conserved, self.walls)
         change = modes.back(self.law.law.band * modes.forth(change)) * across(self.law.left_unit)
         return (made + dt.reshape(-1, *(1,) * (frame.ndim - 1)) * change).flatten(2).mT
 

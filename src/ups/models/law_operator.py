@@ -114,8 +114,8 @@ class LawOperator(nn.Module):
         places = (torch.arange(count) * 0.6180339887498949 % 1 * whole).long()
         which, frame = trajectories[places // steps], places % steps
         frame[::4] = 0  # from where forecasts start, and where a law is hardest to integrate
-        before, after = (self._physical(train.values[which, frame + k]).double().cpu() for k in (0, 1))
-        return Pairs(before, after, self._plain(train.params[which]).double().cpu())
+        before, after = (self._physical(train.values[which, frame + k]).double() for k in (0, 1))
+        return Pairs(before, after, self._plain(train.params[which]).double())
 
     def _plain(self, params: Float[Tensor, "batch param"]) -> Float[Tensor, "batch param"]:
         """Return the parameters in which a law is affine: themselves in some unit, not their logarithms."""

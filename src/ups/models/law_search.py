@@ -126,7 +126,7 @@ def _least_first(fitted: _Fitted, kept: Bool[Tensor, " term"], allowed: float) -
     numbers = fitted.coefficients.shape[1]
     scale = fitted.slopes.norm(dim=0).clamp(min=torch.finfo(torch.float64).tiny)
     gram = (fitted.slopes / scale).T @ (fitted.slopes / scale)
-    inverse = torch.linalg.inv(gram + 1e-12 * torch.eye(len(gram), dtype=gram.dtype))
+    inverse = torch.linalg.inv(gram + 1e-12 * torch.eye(len(gram)).to(gram))
     theta = (fitted.coefficients[kept] * scale.reshape(len(terms), numbers)).flatten()
     gone, cost = [], fitted.cost
     while len(gone) < len(terms):
@@ -202,7 +202,7 @@ def _fit(
         gram, gradient = (slopes / scale).T @ (slopes / scale), (slopes / scale).T @ missed
         there = math.inf
         while not there < cost and damping < MOST_DAMPING:
-            damped = gram + damping * torch.eye(len(free), dtype=free.dtype)
+            damped = gram + damping * torch.eye(len(free)).to(free)
             step = torch.linalg.solve(damped, gradient) / scale
             missed_there = miss(free - step)
             there = _cost(missed_there)

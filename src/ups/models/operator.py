@@ -18,7 +18,7 @@ from ups.models.law_operator import Law
 from ups.models.mean_operator import Mean
 from ups.models.normalizer import Normalizer
 from ups.models.sizes import AttentionSize, SpectralLocalSize
-from ups.models.waves import divergence, flux_counts, means_that_move, require_scalars
+from ups.models.waves import flux_counts, means_that_move, rate, require_scalars
 from ups.nets.blocks import MLP, ConditionEmbedding, zero_init
 from ups.nets.fourier import SpectralLocalNet
 from ups.nets.transformer import SwiGLU, TransformerStack, TransformerUNet
@@ -95,8 +95,8 @@ class SpectralOperator(nn.Module):
         self.walls = grid.walls
         self.register_buffer("band", torch.ones(dim, *self.modes.mode_shape))
         self.condition = ConditionEmbedding(1 + num_params, COND_DIM)
-        self.fluxes = flux_counts(conserved, len(grid))
-        self.net = SpectralLocalNet(dim, sum(self.fluxes), *settings.sizes, COND_DIM, self.walls)
+        outputs = sum(flux_counts(conserved, len(grid)))
+        self.net = SpectralLocalNet(dim, outputs, *settings.sizes, COND_DIM, self.walls)
         if (
             all(conserved) and grid.is_periodic
         ):  # a constant flux changes nothing, so there is nothing to learn
@@ -130,16 +130,11 @@ class SpectralOperator(nn.Module):
         condition = self.condition(torch.cat([dt[:, None], params], dim=1))
         out = self.net(self._on_grid(z), condition)
         out = out.to(torch.promote_types(out.dtype, torch.float32))  # no fast transform takes fewer digits
-        rate = self.modes.back(self.band * self.modes.forth(self._rate(out)))
-        return z + dt[:, None, None] * rate.flatten(2).mT
+        change = self.modes.back(self.band * self.modes.forth(rate(out, self.conserved, self.walls)))
+        return z + dt[:, None, None] * change.flatten(2).mT
 
     def _on_grid(self, z: Float[Tensor, "batch token dim"]) -> Float[Tensor, "batch dim *grid"]:
         return z.mT.unflatten(2, self.modes.grid.shape)
-
-    def _rate(self, out: Float[Tensor, "batch out *grid"]) -> Float[Tensor, "batch dim *grid"]:
-        """Return the rates of change from the outputs of the network: minus the divergence where they are fluxes."""
-        each = zip(out.split(self.fluxes, dim=1), self.conserved, strict=True)
-        return torch.cat([divergence(part, self.walls) if is_flux else part for part, is_flux in each], dim=1)
 
 
 class TokenOperator(nn.Module):

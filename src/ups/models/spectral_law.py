@@ -10,7 +10,7 @@ from itertools import combinations_with_replacement
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor, nn
 
 from ups.solvers.modes import Modes
@@ -105,6 +105,8 @@ class SpectralLaw(nn.Module):
     moves: Tensor
     band: Tensor
     scheme: Tensor
+    symbols: Tensor
+    cut_off: Tensor
 
     def __init__(self, modes: Modes, terms: Sequence[Term], num_fields: int, num_params: int) -> None:
         super().__init__()
@@ -116,8 +118,12 @@ class SpectralLaw(nn.Module):
         self.register_buffer("moves", torch.ones(num_fields, dtype=torch.bool))
         self.register_buffer("kept", torch.zeros(len(self.terms), dtype=torch.bool))
         self.register_buffer("band", torch.ones(num_fields, *modes.mode_shape, dtype=torch.bool))
-        self._symbols = symbols(modes)
-        self._wavy = 1 - self._symbols["mean"].real  # all waves but the constant one
+        found = symbols(modes)
+        self._place = {name: place for place, name in enumerate(found)}
+        # what follows from the grid is not saved; as buffers they move with the module
+        self.register_buffer("symbols", torch.stack(list(found.values())), persistent=False)
+        cut_off = torch.stack([modes.kept(degree) for degree in range(2, MAX_DEGREE + 1)])
+        self.register_buffer("cut_off", cut_off, persistent=False)
         self._prepared: tuple[tuple, Tables] | None = None
 
     @property
@@ -212,9 +218,9 @@ class SpectralLaw(nn.Module):
         for index, (term, value) in enumerate(zip(self.terms, values.unbind(1), strict=True)):
             if not self.kept[index]:
                 continue
-            symbol = self._symbols[term.derivative].to(value.device)
+            symbol = self._symbol(term.derivative)
             if not self.moves[term.field]:
-                symbol = symbol * self._wavy.to(value.device)
+                symbol = symbol * (1 - self._symbol("mean"))  # all waves but the constant one
             part = value.reshape(shape) * symbol
             into = own if term.factor == (term.field,) else others.setdefault(term.factor, {})
             into[term.field] = into[term.field] + part if term.field in into else part
@@ -247,18 +253,25 @@ class SpectralLaw(nn.Module):
             one[(slice(None), *(0,) * len(self.modes.mode_shape))] = math.prod(self.modes.shape)
             return one
         if factor == SQUARED_GRADIENT:
-            kept = self.modes.kept(2)
+            kept = self._kept(2)
             slopes = [
-                self.modes.back_whole(self._symbols[f"d{place}"].to(u) * u[:, 0] * kept)
+                self.modes.back_whole(self._symbol(f"d{place}").to(u.dtype) * u[:, 0] * kept)
                 for place in range(len(self.modes.shape))
             ]
             return self.modes.forth_whole(sum((slope**2 for slope in slopes[1:]), slopes[0] ** 2)) * kept
         if len(factor) == 1:
             return u[:, factor[0]]
-        kept = self.modes.kept(len(factor))
+        kept = self._kept(len(factor))
         values = {field: self.modes.back_whole(u[:, field] * kept) for field in sorted(set(factor))}
         product = reduce(torch.mul, [values[field] for field in factor])
         return self.modes.forth_whole(product) * kept
+
+    def _symbol(self, derivative: str) -> Complex[Tensor, "*mode"]:
+        return self.symbols[self._place[derivative]]
+
+    def _kept(self, degree: int) -> Bool[Tensor, "*mode"]:
+        """Return the modes that a product of that degree is made of and cut off to."""
+        return self.cut_off[degree - 2]
 
 
 def etdrk2(z: Complex[Tensor, "*shape"]) -> tuple[Tensor, ...]:

@@ -45,6 +45,15 @@ def flux_counts(conserved: Sequence[bool], num_axes: int) -> list[int]:
     return [num_axes if is_conserved else 1 for is_conserved in conserved]
 
 
+def rate(
+    out: Float[Tensor, "batch out *grid"], conserved: Sequence[bool], walls: Sequence[bool]
+) -> Float[Tensor, "batch field *grid"]:
+    """Return the rates of change from the outputs of a network: minus the divergence where they are fluxes."""
+    parts = out.split(flux_counts(conserved, len(walls)), dim=1)
+    each = zip(parts, conserved, strict=True)
+    return torch.cat([divergence(part, walls) if is_flux else part for part, is_flux in each], dim=1)
+
+
 def divergence(
     flux: Float[Tensor, "batch flux *grid"], walls: Sequence[bool]
 ) -> Float[Tensor, "batch field *grid"]:

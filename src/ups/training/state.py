@@ -16,8 +16,10 @@ from ups.training.settings import Fit
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters and buffers of a model by name, as they are (no copy)."""
-    return {name: tensor.detach() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    """Return the parameters and the saved buffers of a model by name, as they are (no copy)."""
+    saved = model.state_dict()
+    named = (*model.named_parameters(), *model.named_buffers())
+    return {name: tensor.detach() for name, tensor in named if name in saved}
 
 
 @torch.no_grad()
