@@ -69,8 +69,9 @@ def test_peak_memory_sees_what_a_step_takes_for_a_moment_and_forgets_it_afterwar
     before, hungry, after = (measure_cost(kind(), data, num_frames=2) for kind in (Roll, Hungry, Roll))
     if math.isnan(before.peak_memory_mib):
         pytest.skip("the kernel does not let a process reset its peak")
-    assert 250 < hungry.peak_memory_mib - before.peak_memory_mib < 400
-    assert abs(after.peak_memory_mib - before.peak_memory_mib) < 64
+    assert 0 <= before.peak_memory_mib < 64, "what the process held before is not the forecast's"
+    assert 250 < hungry.peak_memory_mib < 400
+    assert after.peak_memory_mib < 64
 
 
 def test_parameters_are_counted_once_also_inside_wrappers():

@@ -22,8 +22,8 @@ class Cost(NamedTuple):
     """What a forecast costs on this machine, encoding and decoding included.
 
     `ms_per_frame` is milliseconds per trajectory and frame in a batch, `ms_per_frame_single` the median for one
-    trajectory alone. `peak_memory_mib` is the peak during the batched rollout: of the whole process on a CPU, of the
-    allocated memory on a CUDA device, NaN where it cannot be read. `num_parameters` counts trained numbers, 0 for
+    trajectory alone. `peak_memory_mib` is the most that the batched rollout held beyond what was there before, of the
+    process on a CPU, of the device on CUDA, NaN where it cannot be read. `num_parameters` counts trained numbers, 0 for
     a classical solver. An ensemble is charged as one forecast: its time is that of all members.
     """
 
@@ -48,9 +48,9 @@ def measure_cost(
     """
     batch = test.select(slice(0, max(1, batch_size // num_members)))
     _seconds(stepper, batch, 1, num_members)
-    reset = _reset_peak_memory(test.values.device)
+    held = _reset_peak_memory(test.values.device)
     batched = _seconds(stepper, batch, num_frames, num_members)
-    peak = _peak_memory_mib(test.values.device) if reset else math.nan
+    peak = _memory_mib(test.values.device, "VmHWM") - held
     single = [
         _seconds(stepper, test.select(slice(0, 1)), num_frames, num_members) for _ in range(num_repeats)
     ]
@@ -109,20 +109,24 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _reset_peak_memory(device: torch.device) -> bool:
-    """Forget the peak so far; return whether the next one can be read."""
+def _reset_peak_memory(device: torch.device) -> float:
+    """Forget the peak so far; return the MiB that are held now, NaN if the next peak cannot be read."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        return True
+        return torch.cuda.memory_allocated(device) / 2**20
     try:
         Path("/proc/self/clear_refs").write_text("5")  # Linux: sets VmHWM back to the present size
     except OSError:
-        return False
-    return True
+        return math.nan
+    return _memory_mib(device, "VmRSS")
 
 
-def _peak_memory_mib(device: torch.device) -> float:
+def _memory_mib(device: torch.device, which: str) -> float:
+    """Return the peak of the device, or a figure of the process; NaN where there is none."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return math.nan
+    return next((float(line.split()[1]) for line in lines if line.startswith(which)), math.nan) / 2**10

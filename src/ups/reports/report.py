@@ -48,6 +48,8 @@ class Bar(NamedTuple):
     low: float
     mean: float
     high: float
+    is_below: bool = False
+    """Whether it lies left of the scale."""
 
 
 def write_report(run_dir: Path) -> None:
@@ -91,7 +93,8 @@ def interval_bars(table: LadderTable) -> dict[str, Bar]:
         return float(np.clip(4 + 92 * share, 0, 100))
 
     return {
-        name: Bar(place(error.low), place(error.mean), place(error.high)) for name, error in errors.items()
+        name: Bar(place(error.low), place(error.mean), place(error.high), error.mean < lowest / 1.2)
+        for name, error in errors.items()
     }
 
 
