@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ups.evaluation.rollout import rollout
+    from ups.runs.forecast import read, rollout
     from ups.runs.saved import load
 
 __version__ = "0.1.0"
-__all__ = ["load", "rollout"]
+__all__ = ["load", "read", "rollout"]
+
+HOMES = {"load": "ups.runs.saved", "read": "ups.runs.forecast", "rollout": "ups.runs.forecast"}
+"""Where each public function is; torch is imported with the first of them, so that `ups --help` answers at once."""
 
 
 def __getattr__(name: str) -> Any:
-    # torch is imported late, so that `ups --help` answers at once
-    if name == "load":
-        from ups.runs.saved import load
-
-        return load
-    if name == "rollout":
-        from ups.evaluation.rollout import rollout
-
-        return rollout
+    if name in HOMES:
+        return getattr(import_module(HOMES[name]), name)
     raise AttributeError(f"module 'ups' has no attribute '{name}'")
