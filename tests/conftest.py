@@ -1,3 +1,4 @@
+import fcntl
 import os
 
 import pytest
@@ -17,10 +18,27 @@ def seed():
     torch.manual_seed(int(os.environ.get("UPS_TEST_SEED", "0")))
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """A folder that is made once for all processes of a test run: `shared(name, make)`, for reading only."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def once(name, make):
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (root / f"{name}.made").exists():
+                make(root / name)
+                (root / f"{name}.made").touch()
+        return root / name
+
+    return once
+
+
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory):
+def cache(shared):
     """A cache folder of its own, so that tests neither use nor leave anything in the user's."""
-    os.environ["UPS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["UPS_CACHE"] = str(shared("cache", lambda folder: folder.mkdir()))
 
 
 @pytest.fixture
@@ -31,41 +49,35 @@ def without_report(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory, cache):
+def tiny_run(shared, cache):
     """A finished run of the tiny recipe, for reading only."""
     from tiny_recipe import tiny
     from ups.runs.pipeline import run
 
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    run(tiny(), folder)
-    return folder
+    return shared("tiny", lambda folder: run(tiny(), folder))
 
 
 @pytest.fixture(scope="session")
-def kicked_run(tmp_path_factory, cache):
+def kicked_run(shared, cache):
     """A finished run of the tiny kicked recipe, for reading only."""
     from tiny_recipe import kicked
     from ups.runs.pipeline import run
 
-    folder = tmp_path_factory.mktemp("runs") / "kicked"
-    run(kicked(), folder)
-    return folder
+    return shared("kicked", lambda folder: run(kicked(), folder))
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
+def pictures(shared):
     """The folder of pictures of the tiny image run."""
     from tiny_images import write_pictures
 
-    return write_pictures(tmp_path_factory.mktemp("images") / "pictures")
+    return shared("pictures", write_pictures)
 
 
 @pytest.fixture(scope="session")
-def tiny_image_run(tmp_path_factory, cache, pictures):
+def tiny_image_run(shared, cache, pictures):
     """A finished run of the image bench, for reading only."""
     from tiny_images import tiny
     from ups.images.bench import run_images
 
-    folder = tmp_path_factory.mktemp("image_runs") / "tiny"
-    run_images(tiny(pictures), folder)
-    return folder
+    return shared("tiny_images", lambda folder: run_images(tiny(pictures), folder))

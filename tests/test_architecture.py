@@ -16,7 +16,7 @@ MODULES = [path for path in FILES if path.name not in ("__init__.py", "__main__.
 
 FLOORS = [
     {"types"},
-    {"config", "streams", "progress", "files"},
+    {"config", "streams", "progress", "files", "memory"},
     {"record", "checkpoint", "statistics"},
     {"diffusion", "solvers", "nets", "probes"},
     {"data", "models"},

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ups.checkpoint import Manifest, load, save
+from ups.files import sealed
 from ups.streams import stream
 from ups.types import UserError
 
@@ -49,10 +50,10 @@ def test_saving_again_replaces_the_model_and_leaves_two_files(tmp_path):
 def test_a_save_that_dies_before_the_manifest_leaves_the_old_model(tmp_path, monkeypatch):
     save(Toy(3), tmp_path)
 
-    def die(self, *args, **kwargs):
+    def die(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ups.checkpoint.Saved.model_dump_json", die)
+    monkeypatch.setattr("ups.checkpoint.sealed", die)
     with pytest.raises(KeyboardInterrupt):
         save(Toy(4), tmp_path)
     monkeypatch.undo()
@@ -76,11 +77,12 @@ def test_files_that_are_missing_cut_or_foreign_are_the_users_to_mend(tmp_path):
     text = manifest.read_text()
     for content, message in (
         (text[:20], "not valid JSON"),
-        ("[1]", "not a model"),
+        ("[1]", "a mapping is expected"),
         ('{"format": "other"}', "'format'"),
         ('{"format": "ups model 1"}', "'weights': Field required"),
-        (text.replace('"width"', '"widht"'), "did you mean 'width'"),
-        (text.replace('"width": 3', '"width": 4'), "do not fit the settings"),
+        (text.replace('"width": 3', '"width": 4'), "damaged or changed"),
+        (again(text, '"width"', '"widht"'), "did you mean 'width'"),
+        (again(text, '"width": 3', '"width": 4'), "do not fit the settings"),
     ):
         manifest.write_text(content)
         with pytest.raises(UserError, match=message):
@@ -91,6 +93,13 @@ def test_files_that_are_missing_cut_or_foreign_are_the_users_to_mend(tmp_path):
         load(tmp_path)
 
 
+def again(text, old, new):
+    """A manifest that says something else and was written like that."""
+    content = json.loads(text)
+    del content["seal"]
+    return sealed(json.loads(json.dumps(content).replace(old, new)))
+
+
 def test_weights_that_are_whole_but_not_safetensors_are_refused(tmp_path):
     import hashlib
 
@@ -98,6 +107,7 @@ def test_weights_that_are_whole_but_not_safetensors_are_refused(tmp_path):
     weights(tmp_path).write_bytes(b"garbage")
     record = json.loads((tmp_path / "model.json").read_text())
     record["sha256"] = hashlib.sha256(b"garbage").hexdigest()
+    del record["seal"]
     (tmp_path / "model.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match="damaged"):
         load(tmp_path)
@@ -107,7 +117,7 @@ def test_the_weights_cannot_lie_outside_the_folder(tmp_path):
     save(Toy(3), tmp_path / "model")
     name = weights(tmp_path / "model").name
     manifest = tmp_path / "model" / "model.json"
-    manifest.write_text(manifest.read_text().replace(name, f"/elsewhere/{name}"))
+    manifest.write_text(again(manifest.read_text(), name, f"/elsewhere/{name}"))
     assert torch.equal(load(tmp_path / "model").weight, Toy(3).weight)
 
 
@@ -121,6 +131,6 @@ def test_free_settings_change_and_no_others(tmp_path):
 def test_a_kind_that_no_module_defines_is_named(tmp_path):
     save(Toy(3), tmp_path)
     path = tmp_path / "model.json"
-    path.write_text(path.read_text().replace("test_toy", "test_toj"))
+    path.write_text(again(path.read_text(), "test_toy", "test_toj"))
     with pytest.raises(UserError, match=r"'test_toj' is not known .*did you mean 'test_toy'"):
         load(tmp_path)

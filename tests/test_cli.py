@@ -408,7 +408,7 @@ def test_an_export_replaces_nothing_that_was_not_named(ups, tmp_path):
     before = (tmp_path / "a.h5").read_bytes()
     for words in (["a.h5", "a.h5"], ["a.h5", "./a.h5", "--force"]):
         code, _, err = ups("data", "export", *words)
-        assert (code, "is there already" in err) == (2, True)
+        assert (code, "is the input, which would be lost" in err) == (2, True)
     assert (tmp_path / "a.h5").read_bytes() == before
     (tmp_path / "b.h5").touch()
     assert ups("data", "export", "a.h5", "b.h5")[0] == 2

@@ -29,8 +29,11 @@ def test_the_record_of_equal_settings_is_gone_on_with(tmp_path):
     assert first.machine["threads"] >= 1
 
 
-def test_other_settings_are_refused_and_named(tmp_path):
-    begin(tmp_path)
+def test_other_settings_are_refused_and_named_once_training_has_begun(tmp_path):
+    begin(tmp_path, Run(seed=1))
+    assert begin(tmp_path).seed == 0, "a run that came to no training is in nobody's way"
+    (tmp_path / "stages" / "operator").mkdir(parents=True)
+    (tmp_path / "stages" / "operator" / "plan.json").touch()
     with pytest.raises(UserError, match=r"other settings \(inner\.rate: 0\.1 -> 0\.2, seed: 0 -> 1\)"):
         begin(tmp_path, Run(seed=1, inner=Inner(rate=0.2)))
 
@@ -80,3 +83,30 @@ def test_the_record_is_replaced_in_one_step(tmp_path):
     record.write(tmp_path, made.also(notes=("a",)))
     assert json.loads((tmp_path / record.NAME).read_text())["notes"] == ["a"]
     assert [path.name for path in tmp_path.iterdir()] == [record.NAME]
+
+
+def test_a_record_says_which_files_it_rests_on_and_any_other_is_found(tmp_path):
+    for name in ("rows.parquet", record.KNOWN, "notes.txt"):
+        (tmp_path / name).write_text("as it was")
+    made = begin(tmp_path)
+    assert made.files == {}
+    record.write(tmp_path, made)
+    made = record.read(tmp_path)
+    assert made.files.keys() == {"rows.parquet", record.KNOWN}
+    (tmp_path / "notes.txt").write_text("changed")
+    record.require_intact(tmp_path, made)
+    (tmp_path / "rows.parquet").write_text("as it is.")
+    with pytest.raises(UserError, match=r"rows\.parquet: missing or damaged"):
+        record.require_intact(tmp_path, made)
+    (tmp_path / "rows.parquet").unlink()
+    with pytest.raises(UserError, match=r"rows\.parquet: missing or damaged"):
+        record.require_intact(tmp_path, made)
+
+
+@pytest.mark.parametrize("content", ["", "null", "{}", "[1]", "[" * 10**5, '["a"'])
+def test_damaged_identities_are_one_line(tmp_path, content):
+    with pytest.raises(UserError, match="No such file"):
+        record.read_identities(tmp_path, record.KNOWN)
+    (tmp_path / record.KNOWN).write_text(content)
+    with pytest.raises(UserError, match="a list of digests is expected"):
+        record.read_identities(tmp_path, record.KNOWN)

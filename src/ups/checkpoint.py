@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
@@ -14,7 +13,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from ups.config import Settings, nearest, override, validate
-from ups.files import written_whole
+from ups.files import sealed, unsealed, written_whole
 from ups.types import UserError
 
 MANIFEST = "model.json"
@@ -104,7 +103,7 @@ def save(model: Saveable, folder: Path) -> None:
         temporary.write_bytes(weights)
     record = Saved(weights=name, sha256=digest, model=model.manifest().model_dump(mode="json"))
     with written_whole(folder / MANIFEST) as temporary:
-        temporary.write_text(record.model_dump_json(indent=2))
+        temporary.write_text(sealed(record.model_dump(mode="json")))
     for path in folder.glob("*.safetensors"):
         if path.name != name:
             path.unlink()
@@ -128,13 +127,9 @@ def read(folder: Path) -> tuple[Manifest, dict[str, Tensor]]:
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_bytes())
+        content = unsealed(path.read_bytes(), path)
     except OSError as error:
         raise UserError(f"{path}: cannot read the model: {error.strerror or error}") from None
-    except ValueError:
-        raise UserError(f"{path}: damaged, not valid JSON; train or copy the model again") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: not a model; expected what training writes into stages/")
     try:
         record = validate(Saved, content)
         kind, known = str(record.model.get("kind")), kinds()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -23,6 +23,8 @@ app.add_typer(data, name="data")
 Assignments = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings to change.")
 ]
+
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 
 
 @app.command()
@@ -131,11 +133,12 @@ def evaluate(
         Path | None, typer.Option("--data", help="A file of any format; all of it is test data.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write [default: RUN/evaluations/FILE].")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the evaluation in --out.")] = False,
 ) -> None:
     """Evaluate the ladder of a finished run on other data."""
     from ups.runs.reevaluate import evaluate as evaluate_run
 
-    evaluate_run(folder, file, settings or [], out)
+    evaluate_run(folder, file, settings or [], out, force)
 
 
 @app.command()
@@ -194,14 +197,16 @@ def probe(
 def data_make(
     output: Annotated[Path, typer.Argument(help="The HDF5 file to write, in PDEBench's layout.")],
     settings: Assignments = None,
+    force: Force = False,
 ) -> None:
     """Generate trajectories with our solvers, e.g. equation=burgers nu=0.001 num_trajectories=100, or forcing={}."""
     from ups.config import override
-    from ups.data.pdebench import require_folder, write_pdebench
+    from ups.data.pdebench import write_pdebench
     from ups.data.simulated import Simulated
+    from ups.files import require_output
     from ups.progress import bar
 
-    require_folder(output)
+    require_output(output, force=force)
     source = override(Simulated(), settings or [])
     with bar("making trajectories") as progress:
         trajectory = source.load(progress=progress)
@@ -266,20 +271,18 @@ def data_export(
     output: Annotated[Path, typer.Argument(help="The file to write.")],
     settings: ReaderSettings = None,
     format: Annotated[str, typer.Option(help="well, pdebench or npz.")] = "well",
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Force = False,
 ) -> None:
     """Write the trajectories of a file in another format."""
     from ups.data.export import FORMATS
     from ups.data.find import source_for
+    from ups.files import require_output
     from ups.progress import bar
     from ups.types import UserError
 
     if format not in FORMATS:
         raise UserError(f"--format {format}: {', '.join(FORMATS)} can be written")
-    if output.exists() and (output.samefile(file) or not force):
-        raise UserError(
-            f"{output}: is there already; choose another name or, if it is not the input, --force"
-        )
+    require_output(output, [file], force)
     source = source_for(file, settings or [])
     with bar("reading") as progress:
         trajectory = source.load(progress=progress)
@@ -290,28 +293,41 @@ def data_export(
 def main() -> None:
     """Run the command line. Exit 0: done; 2: the user's input is at fault, in one line; 1: a failure of ours."""
     try:
-        app()
+        sys.exit(app(prog_name="ups", standalone_mode=False))
     except Exception as error:
         _explain(error)
 
 
+LONGEST = 290
+"""Characters of a line that tells of a fault."""
+
+
 def _explain(error: Exception) -> NoReturn:
+    from ups.config import shown
     from ups.training.fit import Interrupted
     from ups.types import UserError
 
     if isinstance(error, Interrupted):
         typer.echo(f"interrupted: {error}; run the same command again to resume", err=True)
         sys.exit(128 + error.signum)
-    if isinstance(error, UserError):
-        typer.echo(f"error: {error}", err=True)
+    if type(error).__name__ == "NoArgsIsHelpError":  # typer brings its own click, or uses the installed one
+        typer.echo(str(error))
+        sys.exit(0)
+    if isinstance(error, typer.Abort):
+        typer.echo("interrupted", err=True)
+        sys.exit(128 + signal.SIGINT)
+    if say := getattr(error, "format_message", None):
+        typer.echo(f"error: {shown(say(), LONGEST)}", err=True)
         sys.exit(2)
-    if isinstance(error, OSError) and error.errno in (
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EACCES,
-        errno.EROFS,
-        errno.EFBIG,
-    ):
-        typer.echo(f"error: {error.filename or 'output'}: {error.strerror}", err=True)
+    if isinstance(error, UserError):
+        typer.echo(f"error: {shown(error, LONGEST)}", err=True)
+        sys.exit(2)
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        typer.echo(
+            f"error: not enough memory: {shown(error)}; fewer trajectories, cells or members", err=True
+        )
+        sys.exit(2)
+    if isinstance(error, OSError) and error.errno:  # a full disk, a name that is too long
+        typer.echo(f"error: {shown(error.filename or 'output')}: {error.strerror}", err=True)
         sys.exit(2)
     raise error

@@ -17,8 +17,14 @@ from ups.types import UserError
 
 S = TypeVar("S", bound="Settings")
 
-SHOWN = 200
-"""Characters of a wrong value that a message shows."""
+SHOWN = 60
+"""Characters of a wrong value, or of a name, that a message shows."""
+
+FAULTS = 3
+"""Faults of one input that a message tells of; the others it counts."""
+
+NAMES = 8
+"""Valid names that a message lists where none is close to the one that was meant."""
 
 
 class Settings(BaseModel):
@@ -47,10 +53,34 @@ def digest(value: Any, length: int = 16) -> str:
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Return " (did you mean 'x'?)" for the valid name closest to `name`, or the list of valid names."""
+    """Return " (did you mean 'x'?)" for the valid name closest to `name`, or the first of the valid names."""
     valid = sorted(valid)
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-    return f" (did you mean '{close[0]}'?)" if close else f" (valid: {', '.join(valid)})"
+    close = difflib.get_close_matches(name[:SHOWN], valid, n=1, cutoff=0.5)
+    if close:
+        return f" (did you mean '{close[0]}'?)"
+    more = f" and {len(valid) - NAMES} more" if len(valid) > NAMES else ""
+    return f" (valid: {', '.join(valid[:NAMES])}{more})"
+
+
+def shown(text: object, limit: int = 120) -> str:
+    """Return a text that came from the user as one printable line of bounded length."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    return line if len(line) <= limit else f"{line[: limit - 4]} ..."
+
+
+def read_yaml(text: str) -> Any:
+    """Read one value of YAML.
+
+    Raises:
+        ValueError: it is none, or what YAML may say and settings may not: a number of thousands of digits, a list
+            that holds itself.
+    """
+    try:
+        value = yaml.safe_load(text)
+        json.dumps(value, default=str)  # what holds itself, or is too deep, has no end
+    except (yaml.YAMLError, OverflowError, RecursionError, TypeError) as error:
+        raise ValueError(shown(error, 120)) from None
+    return value
 
 
 def override(settings: S, assignments: Iterable[str]) -> S:
@@ -65,11 +95,11 @@ def override(settings: S, assignments: Iterable[str]) -> S:
     for assignment in assignments:
         path, separator, text = assignment.partition("=")
         if not separator or not path:
-            raise UserError(f"setting '{assignment}': write it as key.path=value")
+            raise UserError(f"setting '{shown(assignment, SHOWN)}': write it as key.path=value")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise UserError(f"setting '{assignment}': the value is not valid YAML") from None
+            value = read_yaml(text)
+        except ValueError:
+            raise UserError(f"setting '{shown(assignment, SHOWN)}': the value is not valid YAML") from None
         said.append((path, value))
     return _lay_over(settings, said)
 
@@ -90,13 +120,12 @@ def read_tree(path: Path) -> dict[str, Any]:
         UserError: the file is missing, malformed, or holds something else.
     """
     try:
-        tree = yaml.safe_load(path.read_text())
+        tree = read_yaml(path.read_text())
     except OSError as error:
         raise UserError(f"settings file {path}: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"settings file {path}: not valid YAML or JSON: {reason}") from None
-    if not isinstance(tree, dict):
+    except ValueError as error:
+        raise UserError(f"settings file {path}: not valid YAML or JSON: {error}") from None
+    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
         raise UserError(f"settings file {path}: expected a mapping of settings")
     return tree
 
@@ -110,7 +139,10 @@ def validate(kind: type[S], data: dict[str, Any]) -> S:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise UserError("; ".join(_explain(kind, data, fault) for fault in error.errors())) from None
+        faults = error.errors()
+        told = [_explain(kind, data, fault) for fault in faults[:FAULTS]]
+        more = [f"and {len(faults) - FAULTS} more"] if len(faults) > FAULTS else []
+        raise UserError("; ".join(told + more)) from None
 
 
 def _lay_over(settings: S, said: list[tuple[str, Any]]) -> S:
@@ -146,12 +178,16 @@ def _assign(data: dict[str, Any], path: str, value: Any) -> None:
         if not isinstance(node, dict) or key not in node:
             where = ".".join(parents[:depth]) or "the settings"
             hint = nearest(key, node) if isinstance(node, dict) else ""
-            raise UserError(f"setting '{path}': {where} has no '{key}'{hint}")
+            raise UserError(
+                f"setting '{shown(path, SHOWN)}': {shown(where, SHOWN)} has no '{shown(key, SHOWN)}'{hint}"
+            )
         if node[key] is None:
             node[key] = {}
         node = node[key]
     if not isinstance(node, dict):
-        raise UserError(f"setting '{path}': '{'.'.join(parents)}' is a value, not a group of settings")
+        raise UserError(
+            f"setting '{shown(path, SHOWN)}': '{shown('.'.join(parents), SHOWN)}' is a value, not a group of settings"
+        )
     if leaf == "kind" and node.get("kind") != value:
         node.clear()  # the other kind's settings do not belong to this one
     node[leaf] = value
@@ -177,19 +213,17 @@ def _explain(kind: type[BaseModel], data: Any, fault: Any) -> str:
             node = node[part]
         elif isinstance(node, list | tuple) and part.isdigit():
             readable.append(part)
-            node = node[int(part)]
+            node = node[int(part)] if int(part) < len(node) else None
         elif part == path[-1]:
             readable.append(part)
-    where = f"setting '{'.'.join(readable)}'" if readable else "settings"
+    where = f"setting '{shown('.'.join(readable), SHOWN)}'" if readable else "settings"
     if fault["type"] == "extra_forbidden":
         return f"{where}: no such setting{nearest(path[-1], _names(kind, path[:-1]))}"
     if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return f"{where}: kind must be one of {fault['ctx'].get('expected_tags', 'the known kinds')}"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    given = repr(fault["input"])
-    given = given if len(given) <= SHOWN else f"{given[:SHOWN]}..."
-    shown = "" if isinstance(fault["input"], dict) else f" (got {given})"
-    return f"{where}: {message}{shown}"
+    given = "" if isinstance(fault["input"], dict) else f" (got {shown(repr(fault['input']), SHOWN)})"
+    return f"{where}: {message}{given}"
 
 
 def _names(kind: type[BaseModel], path: list[str]) -> list[str]:

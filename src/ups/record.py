@@ -16,10 +16,17 @@ from pydantic import Field
 
 import ups
 from ups.config import Settings, validate
-from ups.files import written_whole
+from ups.files import RUN as NAME
+from ups.files import file_digest, sealed, unsealed, written_whole
 from ups.types import Fields, Trajectory, UserError
 
-NAME = "run.json"
+KNOWN = "known_initial_conditions.json"
+"""In a run folder: what the networks have seen, so that no evaluation uses it."""
+SEEN = "known_frames.safetensors"
+"""In a run folder: the longest waves of every frame that the networks have seen, to find what is one in disguise."""
+TESTED = "test_trajectories.json"
+"""In a run folder: the identities of what was scored, in the order of the rows, by which runs are paired."""
+KEPT = (KNOWN, SEEN, TESTED, "rows.parquet", "examples.npz", "ensembles.npz", "samples.npz")
 PACKAGES = ("torch", "numpy", "h5py", "pydantic", "safetensors", "duckdb")
 
 
@@ -118,6 +125,8 @@ class Record(Settings):
     evaluated: str = ""
     finished: str = ""
     """Empty as long as the run is not."""
+    files: dict[str, str] = {}
+    """The sha256 of each file beside the record on which its numbers or their pairing rest."""
 
     def also(self, **parts: Any) -> Any:
         """Return the record with some parts replaced, all of it validated again."""
@@ -155,17 +164,19 @@ class _File(Settings):
 
 
 def begin(folder: Path, settings: Settings, kind: type[Record]) -> Any:
-    """Return the record of the run in a folder; a new one is written, one of other settings is refused.
+    """Return the record of the run in a folder; a new one is written, also over one that came to no training.
 
     Raises:
-        UserError: the folder holds a run with other settings; the message names them.
+        UserError: the folder holds a run with other settings, in which training has begun; the message names them.
     """
     chosen = settings.model_dump(mode="json")
     if (folder / NAME).exists():
         found = read(folder)
-        if different := _differences(found.settings, chosen):
+        different = _differences(found.settings, chosen)
+        if different and any(folder.glob("stages/*/plan.json")):
             raise UserError(f"{folder}: holds a run with other settings ({different}); choose another --out")
-        return found
+        if not different:
+            return found
     made = kind(
         settings=chosen,
         seed=chosen["seed"],
@@ -186,11 +197,9 @@ def read(folder: Path) -> PhysicsRecord | ImageRecord:
     """
     path = folder / NAME
     try:
-        content = json.loads(path.read_text())
+        content = unsealed(path.read_bytes(), path)
     except OSError:
         raise UserError(f"{folder}: not a run folder (no {NAME})") from None
-    except (ValueError, RecursionError):
-        raise UserError(f"{path}: damaged, not valid JSON") from None
     try:
         return validate(_File, {"record": content}).record
     except UserError as error:
@@ -209,10 +218,41 @@ def read_finished(folder: Path) -> PhysicsRecord | ImageRecord:
     return found
 
 
+def read_identities(folder: Path, name: str) -> list[str]:
+    """Return the identities of trajectories that a run wrote down, as `KNOWN` or as `TESTED`.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    path = folder / name
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise UserError(f"{path}: damaged, a list of digests is expected")
+    return found
+
+
+def require_intact(folder: Path, made: Record) -> None:
+    """See that every file on which a record rests is the one that it was written with.
+
+    Raises:
+        UserError: one is missing or damaged.
+    """
+    for name, written in made.files.items():
+        path = folder / Path(name).name
+        if not path.is_file() or file_digest(path) != written:
+            raise UserError(f"{path}: missing or damaged, it is not what {NAME} was written with")
+
+
 def write(folder: Path, made: Record) -> None:
     """Replace the record in one step."""
+    files = {name: file_digest(folder / name) for name in KEPT if (folder / name).is_file()}
     with written_whole(folder / NAME) as temporary:
-        temporary.write_text(json.dumps(made.model_dump(mode="json"), indent=2))
+        temporary.write_text(sealed(made.also(files=files).model_dump(mode="json")))
 
 
 def now() -> str:

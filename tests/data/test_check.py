@@ -120,3 +120,20 @@ def test_pdebenchs_own_files_are_sound_and_share_their_beginnings():
     (finding,) = check([FULL, FULL])
     assert finding.severity == "note"
     assert finding.what.startswith("12 initial conditions")
+
+
+def test_initial_conditions_that_are_frames_in_disguise_are_found_in_one_file_and_across_files(tmp_path):
+    data, other = conserving(num=6), conserving(num=3, seed=1)
+    data[4] = np.roll(data[1], 3, -1)
+    (finding,) = check([planted(tmp_path / "a.h5", data)])
+    assert finding.severity == "warning"
+    assert finding.what.startswith(
+        "2 initial conditions are a frame of another trajectory in it, moved, mirrored"
+    )
+    assert finding.what.endswith("first 1 from 4 there")
+    data[4] = conserving(num=1, seed=2)
+    other[2, 0] = data[3, 2, ::-1] * (1 + 1e-6)
+    (finding,) = check([planted(tmp_path / "a.h5", data), planted(tmp_path / "b.h5", other)])
+    assert finding.where == str(tmp_path / "b.h5")
+    assert "1 initial conditions are a frame of a trajectory in" in finding.what
+    assert finding.what.endswith("first 2 from 3 there")

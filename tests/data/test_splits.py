@@ -91,3 +91,24 @@ def test_two_viscosities_of_pdebench_with_equal_initial_conditions_are_split_ali
     joint = split(PDEBench(file=files, num_trajectories=128).load())
     assert len(joint.test) == 2 * len(splits[0].test)
     assert set(initial_hashes(joint.test.values)) == set(initial_hashes(splits[0].test.values))
+
+
+def test_copies_in_disguise_stay_together_and_change_nothing_for_the_others():
+    data = trajectory(num=60)
+    disguises = [data.values.roll(3, -1), data.values.flip(-1), data.values * (1 + 1e-6)]
+    every = [data.values, *disguises]
+    for order in (every, every[::-1]):
+        both = Trajectory(torch.cat(order), torch.arange(60.0)[:, None].repeat(4, 1), FIELDS)
+        splits = split(both)
+        assert sum(len(part) for part in parts(splits)) == 240
+        families = [set(part.params[:, 0].tolist()) for part in parts(splits)]
+        assert [len(part) for part in parts(splits)] == [4 * len(family) for family in families]
+        assert not families[0] & families[1]
+        assert not families[0] & families[2]
+
+
+def test_families_of_too_few_are_split_like_any_other_data():
+    x = torch.arange(16) / 16 * 2 * torch.pi
+    waves = torch.sin(x + torch.linspace(0, 6, 40)[:, None])[:, None, None].expand(40, 5, 1, 16)
+    splits = split(Trajectory(waves.contiguous(), torch.full((40, 1), 0.1), FIELDS))
+    assert [len(part) for part in parts(splits)] == [34, 2, 4]

@@ -82,6 +82,11 @@ def test_a_python_file_imports_its_neighbours(tmp_path):
         ("def run(:\n", r"mine\.py, line 1: SyntaxError: invalid syntax"),
         ("import not_there_at_all\n", r"line 1: ModuleNotFoundError: No module named 'not_there_at_all'"),
         ("def run():\n    return 1 / 0\n", r"line 2: ZeroDivisionError"),
+        ("import sys\nsys.exit(0)\n", r"line 2: SystemExit"),
+        (
+            "from tiny_recipe import tiny\n\n\ndef run():\n    return tiny().model_copy(update={'seed': 'x'})\n",
+            r"setting 'seed': should be a valid integer",
+        ),
         (
             "from ups.runs.settings import Run\n\n\ndef run():\n    return Run(dta=1)\n",
             r"line 5: ValidationError",

@@ -19,7 +19,7 @@ SMALL = (
 
 @pytest.mark.usefixtures("without_report")
 def test_an_array_of_an_equation_that_nobody_names_gives_its_law_and_a_ladder(tmp_path):
-    how = {"equation": "korteweg_de_vries", "num_trajectories": 20, "num_cells": 64, "num_frames": 14}
+    how = {"equation": "fisher_kpp", "num_trajectories": 20, "num_cells": 64, "num_frames": 12}
     made = Simulated(**how).load(tmp_path)
     np.save(tmp_path / "mine.npy", made.values[:, :, 0].numpy())
     said = (
@@ -43,7 +43,7 @@ def test_an_array_of_an_equation_that_nobody_names_gives_its_law_and_a_ladder(tm
     ]
     line = found.guards["law"][0]
     assert line.startswith("u_t = ")
-    assert "u_xxx" in line
-    assert "(u^2)_x" in line
+    assert "u_xx" in line
+    assert "u^2" in line
     scores = trajectory_scores(tmp_path / "run" / "rows.parquet", "pdebench", "nrmse")
     assert scores["law"].mean() < 0.1 * scores["persistence"].mean()

@@ -1,9 +1,9 @@
-import json
 import shutil
 
 import numpy as np
 import pytest
 
+from records import edit
 from toy_ensembles import NUM_MEMBERS, Pushed, write_ensemble_run
 from ups.evaluation.ladder import Rung
 from ups.evaluation.uncertainty import nominal_coverage
@@ -98,9 +98,13 @@ def test_the_word_follows_the_interval(ratio, word):
 
 def test_without_a_perfect_ensemble_nothing_is_compared_with_it(ensemble_dir, tmp_path):
     shutil.copytree(ensemble_dir, tmp_path / "run")
-    record = json.loads((tmp_path / "run" / "run.json").read_text())
-    record["ladder"] = [entry for entry in record["ladder"] if entry["name"] != "perfect ensemble"]
-    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    edit(
+        tmp_path / "run" / "run.json",
+        lambda record: {
+            **record,
+            "ladder": [entry for entry in record["ladder"] if entry["name"] != "perfect ensemble"],
+        },
+    )
     table = table_of(tmp_path / "run")
     assert table.perfect == ""
     assert "perfect" not in " ".join(table.verdicts)

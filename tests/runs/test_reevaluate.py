@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from ups import record
 from ups.config import override
 from ups.data.pdebench import write_pdebench
 from ups.evaluation.rows import trajectory_scores
+from ups.files import file_digest
 from ups.record import PhysicsRecord
 from ups.runs.pipeline import load, run
 from ups.runs.reevaluate import evaluate
@@ -99,3 +102,66 @@ def test_a_file_is_measured_against_every_reference_of_the_run(kicked_run, tmp_p
     evaluate(kicked_run, tmp_path / "other.hdf5", [], tmp_path / "out")
     before = {rung.name for rung in record.read(kicked_run).ladder}
     assert {rung.name for rung in record.read(tmp_path / "out").ladder} == before
+
+
+def test_an_evaluation_replaces_nothing_unasked_and_never_a_run_or_a_folder_of_the_user(
+    tiny_run, tmp_path, without_report
+):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    before = files(run)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "thesis.tex").touch()
+    refused = {
+        "is no evaluation": [run, tmp_path / "own", tmp_path / "own" / "thesis.tex"],
+        "holds run.json": [run / "new", run / "stages" / "operator"],
+    }
+    for said, places in refused.items():
+        for out in places:
+            with pytest.raises(UserError, match=said):
+                evaluate(run, None, [], out, force=True)
+    evaluate(run, None, [], tmp_path / "again")
+    made = files(tmp_path / "again")
+    with pytest.raises(UserError, match="holds an evaluation; --force replaces it"):
+        evaluate(run, None, [], tmp_path / "again")
+    assert files(tmp_path / "again") == made
+    evaluate(run, None, [], tmp_path / "again", force=True)
+    assert files(run) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "own", "run"]
+
+
+def files(folder):
+    return {path: file_digest(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_two_files_of_one_name_get_two_folders_and_the_same_one_its_own_again(
+    tiny_run, tmp_path, without_report
+):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    for seed, name in enumerate("ab", 5):
+        given = tiny().data.model_copy(update={"seed": seed, "num_trajectories": 4}).load()
+        (tmp_path / name).mkdir()
+        write_pdebench(
+            tmp_path / name / "x.h5", given.values, given.fields, given.params, equation="advection"
+        )
+    for name in "aba":
+        evaluate(run, tmp_path / name / "x.h5", [], None)
+    made = sorted((run / "evaluations").iterdir())
+    assert [path.name[:2] for path in made] == ["x", "x-"]
+    told = [record.read(path).settings["data"]["file"] for path in made]
+    assert told == [[str(tmp_path / name / "x.h5")] for name in "ab"]
+
+
+@pytest.mark.parametrize(
+    "name", [record.KNOWN, "rows.parquet", "run.json", "stages/operator/stepper/model.json"]
+)
+def test_a_run_that_was_changed_is_not_evaluated(tiny_run, tmp_path, name):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    content = bytearray((run / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (run / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name}: .*damaged"):
+        evaluate(run, None, [], None)
+    assert not (run / "evaluations").exists()

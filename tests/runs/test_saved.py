@@ -3,6 +3,7 @@ import torch
 
 import ups
 from ups import checkpoint
+from ups.files import sealed, unsealed
 from ups.models.corrector import Corrected
 from ups.runs.saved import load, names, open_run
 from ups.types import UserError
@@ -57,6 +58,7 @@ def test_a_run_of_another_bench_has_no_ladder(tiny_image_run):
 def test_an_unknown_kind_of_model_is_one_line(tiny_run, tmp_path):
     checkpoint.save(load(tiny_run), tmp_path)
     path = tmp_path / checkpoint.MANIFEST
-    path.write_text(path.read_text().replace('"emulator"', '"oracle"'))
+    content = unsealed(path.read_text(), path)
+    path.write_text(sealed(content | {"model": content["model"] | {"kind": "oracle"}}))
     with pytest.raises(UserError, match="kind 'oracle' is not known"):
         load(tmp_path)

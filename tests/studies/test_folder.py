@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from records import edit
 from toy_study import NUM_TRAJECTORIES, Toy, finish, study
 from ups.evaluation.rows import trajectory_scores
 from ups.studies.folder import read_study
@@ -52,8 +53,7 @@ def test_costs_are_the_means_over_seeds_of_the_stepper_that_is_studied(folder):
 def test_a_study_that_is_not_finished_says_which_cell(tmp_path):
     finish(study(), tmp_path)
     path = tmp_path / "nothing-seed1" / "run.json"
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps({key: value for key, value in record.items() if key != "finished"}))
+    edit(path, lambda record: record | {"finished": ""})
     with pytest.raises(UserError, match="nothing-seed1: the run is not finished"):
         read_study(tmp_path)
     path.unlink()

@@ -7,6 +7,7 @@ import pytest
 
 import records
 from toy_study import Toy, changed, finish, study
+from ups import record
 from ups.reports.wording import MINUS
 from ups.statistics.bootstrap import Interval
 from ups.studies.folder import read_study
@@ -241,6 +242,7 @@ def test_seeds_that_are_copies_of_one_run_have_no_verdict(tmp_path):
     one = study(variants={"planted": ("effect=0.3",)})
     finish(one, tmp_path)
     shutil.copy(tmp_path / "planted-seed0" / "rows.parquet", tmp_path / "planted-seed2" / "rows.parquet")
+    record.write(tmp_path / "planted-seed2", record.read(tmp_path / "planted-seed2"))
     write_study_report(tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "no verdict: seeds 0 and 2 of planted have the same numbers" in text

@@ -50,6 +50,33 @@ def test_a_finished_stage_has_weights_and_record_and_no_checkpoint(shelf):
     assert torch.equal(load_file(shelf.folder / "model.safetensors")["weight"], SMALL["model/weight"])
 
 
+@pytest.mark.parametrize(
+    "name", ["checkpoint.safetensors", "model.safetensors", "plan.json", "finished.json"]
+)
+def test_a_flipped_bit_is_found_wherever_it_is(shelf, name):
+    shelf.finish(SMALL, {"fitted": {"updates": 3}})
+    shelf.write_checkpoint(SMALL, {"update": 3})
+    whole = (shelf.folder / name).read_bytes()
+    ask = {"check": shelf.checkpoint, "plan.": shelf.plan}.get(name[:5], shelf.finished)
+    assert ask() is not None
+    for place in range(8, len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << place % 8
+        (shelf.folder / name).write_bytes(changed)
+        try:
+            found = ask()
+        except UserError as error:
+            assert "damaged" in str(error)  # noqa: PT017
+        else:
+            assert str(found) == str(ask_of(shelf, name, whole, ask)), f"bit {place % 8} of byte {place}"
+
+
+def ask_of(shelf, name, whole, ask):
+    """What the undamaged file says."""
+    (shelf.folder / name).write_bytes(whole)
+    return ask()
+
+
 def test_two_runs_in_one_folder_are_refused(tmp_path):
     with Store(tmp_path), pytest.raises(UserError, match="another run is at work"):
         Store(tmp_path)

@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ups.config import shown
 from ups.data.hdf5 import (
     numbers,
     opened,
@@ -21,7 +22,6 @@ from ups.data.hdf5 import (
     require_numbers,
     require_size,
     scalar,
-    shown,
     walk,
 )
 from ups.types import UserError

@@ -10,10 +10,11 @@ from typing import Literal
 
 import numpy as np
 
+from ups.config import shown
 from ups.data.array_files import Array, ArrayFile, array_file
 from ups.data.array_settings import ALL, ArrayField, Described, Dims
 from ups.data.boundaries import bounded
-from ups.data.hdf5 import finite, shown
+from ups.data.hdf5 import finite
 from ups.data.layout import Cut, Layout, Read, even_axis, even_times
 from ups.data.recorded import Recorded, recorded
 from ups.data.well_layout import components

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from ups.data.hdf5 import shown
+from ups.config import shown
 from ups.types import Axis, Boundary, UserError
 
 ALL = "*"

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ups.data.file_source import FileSource, uneven_frame
 from ups.data.layout import Layout
+from ups.data.likeness import find_alike, kept_frames, long_waves
 from ups.data.splits import initial_hashes
 from ups.progress import Progress
 from ups.types import Fields, Trajectory
@@ -34,7 +36,7 @@ def check(
     tolerance: float = CONSERVATION_TOLERANCE,
     progress: Progress = lambda fraction, text: None,
 ) -> list[Finding]:
-    """Look for what spoils training: bad values, frozen frames, repeats, lost mass, uneven time.
+    """Look for what spoils training: bad values, frozen frames, repeats, also in disguise, lost mass, uneven time.
 
     `tolerance` bounds the drift of the mean of a conserved field, max over t of |mean u(t) - mean u(0)|, over the
     root mean square of frame 0. The samples of a shock on a coarse grid drift by up to a hundredth
@@ -47,6 +49,7 @@ def check(
     # the hash of an initial condition -> the source and the index where it was first seen
     begun: dict[str, tuple[int, int]] = {}
     names: list[str] = []
+    all_frames: list[_Frames] = []
     parts: list[Layout | Trajectory] = []
     for source in sources:
         parts += [source] if isinstance(source, Trajectory) else source.layouts()
@@ -57,10 +60,12 @@ def check(
             names.append(str(part.path))
             findings += _said(names[-1], part)
         fields, num, blocks = _open(part)
-        found = _Found()
+        found, waves = _Found(), []
         repeats: dict[int, list[tuple[int, int]]] = {}
         for start, values in blocks:
             found.add(start, values, fields, tolerance)
+            kept = list(kept_frames(num, values.shape[1]))
+            waves.append(long_waves(torch.from_numpy(values[:, kept]).flatten(0, 1)))
             progress((number + (start + len(values)) / num) / len(parts), Path(names[-1]).name)
             for index, initial in enumerate(initial_hashes(torch.from_numpy(values)), start):
                 other, first = begun.setdefault(initial, (number, index))
@@ -72,7 +77,41 @@ def check(
             what = f"{len(pairs)} initial conditions also stand {where}, first {pairs[0][0]} = {pairs[0][1]} there"
             severity = "warning" if other == number else "note"
             findings.append(Finding(severity, names[-1], f"{what}; our splits keep them together"))
-    return findings
+        repeated = {index for pairs in repeats.values() for index, _ in pairs}
+        all_frames.append(_frames(torch.cat(waves), num, repeated))
+    return [*findings, *_disguised(names, all_frames)]
+
+
+class _Frames(NamedTuple):
+    """The longest waves of the kept frames of one source, and the trajectory that each is of."""
+
+    waves: Tensor
+    trajectory: Tensor
+    is_initial: Tensor
+
+
+def _frames(waves: Tensor, num: int, repeated: set[int]) -> _Frames:
+    """Sort the waves of `num` trajectories, without the initial frames that are known to repeat others."""
+    each = len(waves) // num
+    place = torch.arange(len(waves))
+    told = torch.tensor([each * index for index in sorted(repeated)], dtype=torch.long)
+    kept = ~torch.isin(place, told)
+    return _Frames(waves[kept], place[kept] // each, place[kept] % each == 0)
+
+
+def _disguised(names: list[str], all_frames: list[_Frames]) -> Iterator[Finding]:
+    """Look for initial conditions that are a frame of another trajectory, of the same source or an earlier one."""
+    for number, mine in enumerate(all_frames):
+        places = mine.is_initial.nonzero()[:, 0]
+        for other, theirs in enumerate(all_frames[: number + 1]):
+            apart = (mine.trajectory[places], theirs.trajectory) if other == number else None
+            alike = find_alike(mine.waves[places], theirs.waves, apart=apart)
+            which = (alike >= 0).nonzero()[:, 0]
+            if len(which):
+                first, there = int(mine.trajectory[places[which[0]]]), int(theirs.trajectory[alike[which[0]]])
+                where = "another trajectory in it" if other == number else f"a trajectory in {names[other]}"
+                what = f"{len(which)} initial conditions are a frame of {where}, moved, mirrored or disturbed by less "
+                yield Finding("warning", names[number], f"{what}than 0.1 %, first {first} from {there} there")
 
 
 @dataclass

@@ -9,10 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from ups.data.file_source import FileSource
-from ups.data.pdebench import disk, require_folder, write_pdebench
+from ups.data.pdebench import disk, write_pdebench
 from ups.data.recorded import NAME, record
 from ups.data.well import write_well
-from ups.files import written_whole
+from ups.files import require_folder, written_whole
 from ups.types import Trajectory, UserError
 
 Write = Callable[[Path, Trajectory, str, Mapping[str, Tensor] | None], None]

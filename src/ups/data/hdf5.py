@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,18 +11,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ups.config import shown
 from ups.types import UserError
 
 MAX_COMPRESSION = 1100
 """Deflate cannot do better than 1032 to 1: a file that declares more than it stores times this was never written."""
 
 SLACK_BYTES = 2**24
-
-
-def shown(text: object, limit: int = 120) -> str:
-    """Return a text from a file as one printable line of bounded length."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-    return line if len(line) <= limit else f"{line[: limit - 4]} ..."
 
 
 @contextmanager
@@ -108,6 +104,10 @@ def numbers(path: Path, stored: Any, name: str = "") -> h5py.Dataset:
     require_size(path, name, int(stored.nbytes))
     if stored.size and not stored.id.get_storage_size():
         raise UserError(f"{path}: {name} was declared, {stored.shape}, but never written")
+    if stored.chunks:
+        parts = math.prod(-(-size // chunk) for size, chunk in zip(stored.shape, stored.chunks, strict=True))
+        if (there := stored.id.get_num_chunks()) < parts:
+            raise UserError(f"{path}: {name} was not written whole, it has {there} of {parts} chunks")
     return stored
 
 

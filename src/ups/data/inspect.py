@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ups.data.hdf5 import shown
+from ups.config import shown
 from ups.data.layout import Layout
 from ups.progress import Progress
 from ups.types import Field, describe_boundaries

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ups.data.hdf5 import shown
+from ups.config import shown
 from ups.types import Fields, UserError
 
 BLOCK_BYTES = 64e6

@@ -17,7 +17,7 @@ from ups.data.file_source import FileSource
 from ups.data.layout import Layout
 from ups.data.pdebench_layout import AXES, read_pdebench
 from ups.data.recorded import NAME, record
-from ups.files import written_whole
+from ups.files import require_folder, written_whole
 from ups.types import Fields, UserError
 
 ATTRIBUTES = {"nu": "Nu", "speed": "beta"}
@@ -101,15 +101,3 @@ def disk(path: Path) -> Generator[None]:
         number = getattr(error, "errno", None)
         reason = os.strerror(number) if number else " ".join(str(error).split())
         raise UserError(f"{path}: cannot write: {reason}; nothing was left behind") from None
-
-
-def require_folder(path: Path) -> None:
-    """See that a file can be written, before the work for it begins.
-
-    Raises:
-        UserError: its folder does not exist or cannot be written.
-    """
-    if not path.parent.is_dir():
-        raise UserError(f"{path}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"{path}: permission denied")

@@ -11,8 +11,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ups.config import shown
 from ups.data.boundaries import bounded
-from ups.data.hdf5 import find, finite, numbers, opened, scalar, shown
+from ups.data.hdf5 import find, finite, numbers, opened, scalar
 from ups.data.layout import Cut, Layout, Read, even_axis, even_times
 from ups.data.recorded import NAME, recorded
 from ups.types import OPEN, PERIODIC, WALL, Axis, Boundary, Field, Fields, Grid, UserError

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from ups.config import Settings
+from ups.config import Settings, shown
 from ups.data.boundaries import boundary, spelled_sides
-from ups.data.hdf5 import shown
 from ups.types import Boundary, Field, Fields, UserError
 
 NAME = "fields"

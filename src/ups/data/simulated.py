@@ -20,6 +20,7 @@ from pydantic import (
 )
 from torch import Tensor
 
+from ups import memory
 from ups.config import Settings, digest
 from ups.data.blocks import BLOCK, Report, fill
 from ups.data.boundaries import Boundaries, bounded
@@ -52,6 +53,9 @@ def _alone(value: Any) -> Any:
 Values = Annotated[tuple[float, ...], BeforeValidator(_alone)]
 Cells = Annotated[tuple[PositiveInt, ...], BeforeValidator(_alone), Len(1, len(AXES))]
 Lengths = Annotated[tuple[PositiveFloat, ...], BeforeValidator(_alone)]
+
+WORKING = 8
+"""States of a block, about, that an integrator holds beside its frames."""
 
 
 class Simulated(Settings):
@@ -281,6 +285,13 @@ class Simulated(Settings):
 
     def _make(self, progress: Progress | None) -> dict[str, Tensor]:
         content = self._content()
+        frames, cells = content["num_frames"], math.prod(self.num_cells)
+        block = 8 * BLOCK * (frames + WORKING) * math.prod(content["solver_cells"])
+        memory.require(
+            4.0 * self.num_trajectories * frames * cells + block,
+            f"data: {self.num_trajectories} trajectories of {frames} frames on {_spell(self.num_cells)} cells",
+            "fewer of them",
+        )
         values = torch.empty(self.num_trajectories, content["num_frames"], 1, *self.num_cells)
         params = torch.empty(self.num_trajectories, len(content["params"]))
 

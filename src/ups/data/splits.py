@@ -11,7 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ups.data.likeness import groups
 from ups.types import Trajectory, UserError
+
+FEWEST = 10
+"""Initial conditions below which copies in disguise are split like any other: the families of a single wave, say."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,19 @@ def split(trajectory: Trajectory, test_fraction: float = 0.1, validation_fractio
 
     The distinct initial conditions, ordered by their hash, give the first tenth to the test, the next twentieth to
     validation and the rest to training, each at least one. So several parameters from equal initial conditions
-    fall together, and two files with the same initial conditions are split alike.
+    fall together, and two files with the same initial conditions are split alike. Initial conditions that are one
+    another moved, mirrored or a little disturbed (`likeness`) count as one, unless all of them then are too few.
 
     Raises:
         UserError: there are fewer than three initial conditions.
     """
     hashes = initial_hashes(trajectory.values)
+    families: dict[int, str] = {}
+    first = groups(trajectory.values[:, 0])
+    for leader, initial in zip(first, hashes, strict=True):
+        families[leader] = min(initial, families.get(leader, initial))
+    if len(families) >= FEWEST:
+        hashes = [families[leader] for leader in first]
     distinct = sorted(set(hashes))
     num_test = max(1, round(test_fraction * len(distinct)))
     num_validation = max(1, round(validation_fraction * len(distinct)))

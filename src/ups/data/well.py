@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ups.data.file_source import FileSource
 from ups.data.layout import Layout
-from ups.data.pdebench import disk, require_folder
+from ups.data.pdebench import disk
 from ups.data.recorded import NAME, record
 from ups.data.well_layout import RANKS, components, read_well
-from ups.files import written_whole
+from ups.files import require_folder, written_whole
 from ups.types import Axis, Field, Trajectory, UserError
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ups.data.hdf5 import find, flag, numbers, shown, texts
+from ups.config import shown
+from ups.data.hdf5 import find, flag, numbers, texts
 from ups.types import PERIODIC, Boundary, UserError
 
 KINDS = ("periodic", "wall", "open")

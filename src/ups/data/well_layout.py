@@ -13,8 +13,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ups.config import shown
 from ups.data.boundaries import bounded
-from ups.data.hdf5 import find, finite, flag, numbers, opened, require_size, scalar, shown, texts
+from ups.data.hdf5 import find, finite, flag, numbers, opened, require_size, scalar, texts
 from ups.data.layout import Cut, Layout, Read, even_axis, even_times
 from ups.data.recorded import NAME, Recorded, recorded
 from ups.data.well_boundaries import sides

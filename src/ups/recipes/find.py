@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, get_type_hints
 
 import ups.recipes
-from ups.config import SHOWN, Settings, merge, nearest, read_tree
+from ups.config import Settings, merge, nearest, read_tree, shown, validate
 from ups.runs.kinds import KINDS, AnyRun
 from ups.studies.study import Study
 from ups.types import UserError
@@ -71,7 +71,7 @@ def _find(
             return function, _call(_module_from_file(path), function, path, kinds)
     named = dict(_named(kinds))
     if text not in named:
-        raise UserError(f"{noun} '{text}': no such {noun}{nearest(text, named)}; `ups list` shows all")
+        raise UserError(f"{noun} '{shown(text)}': no such {noun}{nearest(text, named)}; `ups list` shows all")
     return text, named[text]()
 
 
@@ -113,24 +113,24 @@ def _blamed_on(path: Path) -> Generator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = [
             frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
         ]
         line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
-        what = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+        what = error.msg if isinstance(error, SyntaxError) else str(error)
         where = path if line is None else f"{path}, line {line}"
-        raise UserError(f"{where}: {type(error).__name__}: {what[:SHOWN]}") from None
+        raise UserError(f"{where}: {type(error).__name__}: {shown(what)}") from None
 
 
 def _call(module: ModuleType, function: str, path: Path, kinds: tuple[type[Settings], ...]) -> Any:
     functions = [name for name, value in vars(module).items() if inspect.isfunction(value)]
     if function not in functions:
         raise UserError(
-            f"{path}: no function '{function}'{nearest(function, functions)}; write {path}:FUNCTION"
+            f"{path}: no function '{shown(function)}'{nearest(function, functions)}; write {path}:FUNCTION"
         )
     settings = getattr(module, function)()
     if not isinstance(settings, kinds):
         wanted = " or ".join(f"{kind.__module__}.{kind.__name__}" for kind in kinds)
         raise UserError(f"{path}:{function}: must return a {wanted}, not {type(settings).__name__}")
-    return settings
+    return validate(type(settings), settings.model_dump(mode="json", warnings=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from ups import record
 from ups.evaluation.protocols import PROTOCOLS
 from ups.evaluation.rows import query, trajectory_scores
 from ups.record import ImageRecord, PhysicsRecord
+from ups.training.store import read_log
 from ups.types import UserError
 
 Log = list[dict[str, Any]]
@@ -174,11 +174,7 @@ class RunFolder:
         """The log rows of each stage, in the order of training."""
         files = {path.parent.name: path for path in sorted(self.path.glob("stages/*/log.jsonl"))}
         order = dict.fromkeys([*self.record.stages, *files])
-        return {
-            name: [json.loads(line) for line in files[name].read_text().splitlines()]
-            for name in order
-            if name in files
-        }
+        return {name: read_log(files[name]) for name in order if name in files}
 
     @cached_property
     def axis(self) -> Axis:
@@ -232,9 +228,11 @@ def read_run(run_dir: Path) -> RunFolder:
     """Open a run folder.
 
     Raises:
-        UserError: the folder lacks run.json or rows.parquet, or run.json is damaged.
+        UserError: the folder lacks run.json or rows.parquet, or one of its files is damaged.
     """
     for name in ("run.json", "rows.parquet"):
         if not (run_dir / name).exists():
             raise UserError(f"{run_dir}: not a finished run, it has no {name}")
-    return RunFolder(run_dir, record.read(run_dir))
+    found = record.read(run_dir)
+    record.require_intact(run_dir, found)
+    return RunFolder(run_dir, found)

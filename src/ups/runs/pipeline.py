@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from ups import checkpoint, record
 from ups.config import Settings, digest
+from ups.data.likeness import waves_of_all
 from ups.data.splits import Splits, identities, initial_hashes, split
 from ups.evaluation.ladder import Rung, error, leading_protocol, measure
 from ups.evaluation.outcomes import compare_outcomes
@@ -23,9 +26,10 @@ from ups.files import written_whole
 from ups.models.emulator import Emulator
 from ups.models.normalizer import fit_normalizer
 from ups.progress import bar
-from ups.record import Fitted, PhysicsRecord, RungRecord
+from ups.record import KNOWN, SEEN, TESTED, Fitted, PhysicsRecord, RungRecord
 from ups.reports.report import write_report
 from ups.runs.rungs import Below, Calibrated, RungSpec
+from ups.runs.seen import disguised
 from ups.runs.settings import Run
 from ups.training import distributed
 from ups.training.clock import unequal_load
@@ -35,11 +39,6 @@ from ups.training.stages import Autoencode, Forecast, Stage
 from ups.training.store import Store
 from ups.training.trackers import Tracker, open_tracker
 from ups.training.update import check
-
-KNOWN = "known_initial_conditions.json"
-"""In a run folder: what the networks have seen, so that no evaluation uses it."""
-TESTED = "test_trajectories.json"
-"""In a run folder: the identities of what was scored, in the order of the rows, by which runs are paired."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +121,16 @@ def rehearse(specs: Sequence[RungSpec], below: Below) -> None:
 
 
 def remember(splits: Splits, folder: Path) -> None:
-    """Write down which initial conditions the networks get to know, and which are scored."""
+    """Write down what the networks get to know, and which trajectories are scored."""
     if not distributed.is_main():
         return
-    known = {*initial_hashes(splits.train.values), *initial_hashes(splits.validation.values)}
+    parts = (splits.train.values, splits.validation.values)
+    known = {*initial_hashes(parts[0]), *initial_hashes(parts[1])}
     for name, hashes in ((KNOWN, sorted(known)), (TESTED, identities(splits.test))):
         with written_whole(folder / name) as temporary:
             temporary.write_text(json.dumps(hashes))
+    with written_whole(folder / SEEN) as temporary:
+        save_file({"waves": torch.cat([waves_of_all(part) for part in parts])}, temporary)
 
 
 def train_codec(settings: Run, below: Below, work: Work) -> Climbed:
@@ -217,8 +219,9 @@ def score(
     if "climatology" in ready:
         guards["outcomes"] = tuple(compare_outcomes(rungs, test, settings.seed))
     parts = {"train": work.splits.train, "validation": work.splits.validation, "test": work.splits.test}
+    alike = disguised(work.splits.test, folder)[1]
     return found | {
-        "notes": (*settings.notes, *filter(None, [unequal_load(stages)]), *found["notes"]),
+        "notes": (*settings.notes, *filter(None, [unequal_load(stages), alike]), *found["notes"]),
         "ladder": ladder,
         "stages": stages,
         "guards": guards,

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from ups import record
+from ups import memory, record
 from ups.data.export import write_like
 from ups.data.file_source import FileSource
-from ups.data.pdebench import require_folder
 from ups.evaluation.rollout import rollout
+from ups.files import require_output
 from ups.models.misfits import misfits
 from ups.progress import bar
 from ups.record import PhysicsRecord
@@ -43,7 +43,7 @@ def predict(
         UserError: the file has another grid, dt or parameter than the training data and `force` is not set; it has
             too few frames; the forecast is not finite; the output exists and `force` is not set, or is an input.
     """
-    require_output(output, source, force)
+    require_output(output, source.file, force)
     if num_members > 1 and is_deterministic(run_dir, stepper):
         raise UserError(
             f"{run_dir}: {stepper} is deterministic, its {num_members} members would be equal; members=1"
@@ -61,6 +61,8 @@ def predict(
     if not force and (reasons := misfits(model, given)):
         raise UserError(f"{source.file[0]}: {'; '.join(reasons)}; --force forecasts all the same")
 
+    need = 3.0 * given.values[:, 0].nbytes * num_members * (num_steps + 1)  # the members, and copies to write
+    memory.require(need, "the forecast", "fewer steps, members or trajectories")
     context = given.window(0, first + 1)
     parts = []
     with bar("forecasting") as progress, torch.no_grad():
@@ -81,21 +83,6 @@ def predict(
     extra = {"members": ensemble.transpose(0, 1)} if num_members > 1 else None
     made = Trajectory(ensemble.mean(0), given.params, given.fields, given.constants)
     write_like(source, output, made, extra)
-
-
-def require_output(output: Path, source: FileSource, force: bool) -> None:
-    """See that a file may be written: its folder is there, it is no input, and what is there is not lost unasked.
-
-    Raises:
-        UserError: it may not.
-    """
-    require_folder(output)
-    if output.is_symlink() or (output.exists() and not output.is_file()):
-        raise UserError(f"{output}: is no plain file; choose another --output")
-    if any(output.exists() and output.samefile(path) for path in source.file):
-        raise UserError(f"{output}: is the input, which the forecast would destroy; choose another --output")
-    if output.exists() and not force:
-        raise UserError(f"{output}: exists; --force replaces it")
 
 
 def is_deterministic(run_dir: Path, name: str) -> bool:

@@ -9,26 +9,28 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated
 
-import torch
 from pydantic import Field
 
 from ups import record
-from ups.config import Settings, override, validate
+from ups.config import Settings, digest, override, validate
 from ups.data.find import source_for
-from ups.data.splits import identities, initial_hashes
+from ups.data.splits import identities
 from ups.evaluation.ladder import Rung, measure
 from ups.evaluation.outcomes import compare_outcomes
 from ups.evaluation.rows import RowStore
-from ups.files import written_whole
+from ups.files import made_whole, require_outside, require_place, written_whole
 from ups.models.misfits import misfits
 from ups.progress import bar
-from ups.record import PhysicsRecord, RungRecord
+from ups.record import TESTED, PhysicsRecord, RungRecord
 from ups.reports.report import write_report
-from ups.runs.pipeline import KNOWN, TESTED
 from ups.runs.saved import load, open_run
+from ups.runs.seen import unseen
 from ups.runs.settings import DataSettings
 from ups.training import distributed
-from ups.types import Trajectory, UserError
+from ups.types import UserError
+
+EVALUATIONS = "evaluations"
+"""In a run folder: a folder for each evaluation on other data."""
 
 Members = Annotated[int, Field(ge=2)]
 
@@ -42,7 +44,9 @@ class Again(Settings):
     """Members of the ensembles that stochastic rungs forecast."""
 
 
-def evaluate(run_dir: Path, file: Path | None, assignments: Sequence[str], out: Path | None) -> None:
+def evaluate(
+    run_dir: Path, file: Path | None, assignments: Sequence[str], out: Path | None, force: bool = False
+) -> None:
     """Measure every rung of a run on a file, or again on its own test split, and write a report of that.
 
     Trajectories that start like one of the training or validation are left out. Every rung is the one that was saved,
@@ -51,9 +55,12 @@ def evaluate(run_dir: Path, file: Path | None, assignments: Sequence[str], out: 
     values, corrector.num_steps=[1,2,4], scores the rung once for each.
 
     Raises:
-        UserError: the run is not finished, the data do not fit the emulator, or none is left.
+        UserError: the run is not finished, the data do not fit the emulator, or none is left; the folder `out` is
+            there and `force` is not set, or it is no evaluation.
     """
     made = open_run(run_dir)
+    if out is not None:
+        require_new(out, run_dir, force)
     shared, sampling = _sorted(assignments, made)
     data = made.settings["data"]
     if file is not None:
@@ -68,12 +75,9 @@ def evaluate(run_dir: Path, file: Path | None, assignments: Sequence[str], out: 
         given = how.data.load(progress=progress)
     if reasons := misfits(emulator, given):
         raise UserError(f"{file or run_dir}: {'; '.join(reasons)}")
-    test = unseen(given, run_dir, file)
+    test, left_out = unseen(given, run_dir, file or run_dir)
 
-    folder = out or run_dir / "evaluations" / (file.stem if file else "again")
-    if (folder / "stages").exists():
-        raise UserError(f"{folder}: is a run, which an evaluation would overwrite; choose another --out")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder(run_dir, file, how, assignments) if out is None else out
     seconds = {name: fitted.seconds for name, fitted in made.stages.items()}
     rungs, folders = [], {}
     for entry in made.ladder:
@@ -84,45 +88,60 @@ def evaluate(run_dir: Path, file: Path | None, assignments: Sequence[str], out: 
             stepper = load(run_dir, entry.folder, changes)
             rungs.append(Rung(label, entry.kind, stepper, seconds.get(entry.folder, 0.0), members))
             folders[label] = entry.folder
-    with bar("evaluating") as progress:
-        rows = RowStore(folder, run=run_dir.name, variant=folder.name, seed=made.seed)
-        found = measure(rungs, emulator.reconstruct, test.to(distributed.device()), rows, progress)
-    if left_out := len(given) - len(test):
-        found["notes"].append(
-            f"{left_out} of {len(given)} trajectories start like one of the training; left out"
+    with made_whole(folder) as new:
+        with bar("evaluating") as progress:
+            rows = RowStore(new, run=run_dir.name, variant=folder.name, seed=made.seed)
+            found = measure(rungs, emulator.reconstruct, test.to(distributed.device()), rows, progress)
+        found["notes"] += left_out
+        with written_whole(new / TESTED) as temporary:
+            temporary.write_text(json.dumps(identities(test)))
+        guards = {name: lines for name, lines in made.guards.items() if name != "outcomes"}
+        if "climatology" in folders.values():
+            guards["outcomes"] = tuple(compare_outcomes(rungs, test, made.seed))
+        ladder = tuple(
+            RungRecord(**entry, folder=folders.get(entry["name"], "")) for entry in found["ladder"]
         )
-    with written_whole(folder / TESTED) as temporary:
-        temporary.write_text(json.dumps(identities(test)))
-    guards = {name: lines for name, lines in made.guards.items() if name != "outcomes"}
-    if "climatology" in folders.values():
-        guards["outcomes"] = tuple(compare_outcomes(rungs, test, made.seed))
-    ladder = tuple(RungRecord(**entry, folder=folders.get(entry["name"], "")) for entry in found["ladder"])
-    again = made.also(**{
-        **found,
-        "ladder": ladder,
-        "guards": guards,
-        "settings": made.settings | how.model_dump(mode="json"),
-        "data": record.describe(how.data, {"test": test}),
-        "evaluated": record.now(),
-    })
-    record.write(folder, again)
-    write_report(folder)
+        again = made.also(**{
+            **found,
+            "ladder": ladder,
+            "guards": guards,
+            "settings": made.settings | how.model_dump(mode="json"),
+            "data": record.describe(how.data, {"test": test}),
+            "evaluated": record.now(),
+        })
+        record.write(new, again)
+        write_report(new)
     sys.stderr.write(f"report: {folder / 'report.html'}\n")
 
 
-def unseen(given: Trajectory, run_dir: Path, file: Path | None) -> Trajectory:
-    """Return the trajectories that start like none that the run was trained or validated on.
+def require_new(out: Path, run_dir: Path, force: bool) -> None:
+    """See that a folder may be made, or, with `force`, that what it replaces is another evaluation.
 
     Raises:
-        UserError: there are none.
+        UserError: it may not.
     """
-    known = set(json.loads((run_dir / KNOWN).read_text()))
-    new = torch.tensor([value not in known for value in initial_hashes(given.values)])
-    if not new.any():
-        raise UserError(
-            f"{file or run_dir}: every trajectory starts like one of the training; nothing to evaluate"
-        )
-    return given.select(new.nonzero()[:, 0])
+    require_place(out)
+    if out.resolve().parent != (run_dir / EVALUATIONS).resolve():
+        require_outside(out)
+    if not out.exists() and not out.is_symlink():
+        return
+    if out.is_symlink() or (out / "stages").exists() or not (out / record.NAME).is_file():
+        raise UserError(f"{out}: is there already and is no evaluation; choose another --out")
+    if not force:
+        raise UserError(f"{out}: holds an evaluation; --force replaces it")
+
+
+def _folder(run_dir: Path, file: Path | None, how: Again, assignments: Sequence[str]) -> Path:
+    """Return where an evaluation belongs: the same one again in its old place, another one in none that is taken."""
+    home = run_dir / EVALUATIONS / (file.stem if file else "again")
+    unlike = home.with_name(f"{home.name}-{digest([how.model_dump(mode='json'), *assignments], 8)}")
+    if assignments:
+        return unlike
+    if (home / record.NAME).is_file() and file is not None:
+        data = record.read(home).settings.get("data", {})
+        if [Path(name).resolve() for name in data.get("file", ())] != [file.resolve()]:
+            return unlike
+    return home
 
 
 def sampled(name: str, choices: dict[str, list[str]]) -> list[tuple[str, list[str]]]:

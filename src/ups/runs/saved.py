@@ -22,6 +22,7 @@ def open_run(run_dir: Path) -> PhysicsRecord:
     found = record.read_finished(run_dir)
     if not isinstance(found, PhysicsRecord):
         raise UserError(f"{run_dir}: a run of the {found.bench} bench has no ladder of steppers")
+    record.require_intact(run_dir, found)
     return found
 
 

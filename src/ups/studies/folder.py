@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,8 +13,8 @@ from jaxtyping import Float
 
 from ups.config import validate
 from ups.evaluation.rows import query, trajectory_scores
+from ups.record import TESTED, read_identities
 from ups.reports.run_folder import read_run
-from ups.runs.pipeline import TESTED
 from ups.studies.confounds import Record
 from ups.studies.study import BASE, Cell, Design, PrimaryMetric, failure, read_definition
 from ups.types import UserError
@@ -159,12 +158,7 @@ def read_study(folder: Path) -> StudyFolder:
 
 
 def _identities(folder: Path) -> tuple[str, ...]:
-    try:
-        return tuple(json.loads((folder / TESTED).read_text()))
-    except FileNotFoundError:
-        return ()
-    except (ValueError, TypeError):
-        raise UserError(f"{folder / TESTED}: damaged; delete the folder to run this cell again") from None
+    return tuple(read_identities(folder, TESTED)) if (folder / TESTED).exists() else ()
 
 
 def _finished(folder: Path) -> Record:

@@ -20,7 +20,7 @@ from ups import record
 from ups.config import Settings, digest, nearest, override
 from ups.evaluation.metrics import MORE_IS_BETTER
 from ups.evaluation.rows import query
-from ups.files import written_whole
+from ups.files import FAILED, require_home, sealed, unsealed, written_whole
 from ups.progress import Progress
 from ups.studies.confounds import differences
 from ups.training.fit import DivergenceError
@@ -30,8 +30,6 @@ R = TypeVar("R", bound=Settings)
 
 BASE = "base"
 NAME = "study.json"
-FAILED = "failed.json"
-"""In the folder of a cell: why its run failed."""
 
 
 class PrimaryMetric(Settings):
@@ -208,6 +206,7 @@ def begin(study: Study, folder: Path) -> None:
         UserError: the folder holds a study of another definition (the message says what differs), or cannot be
             written.
     """
+    require_home(folder, (NAME,))
     definition = study.model_dump(mode="json")
     if (folder / NAME).exists():
         different = differences(read_definition(folder), definition)
@@ -224,7 +223,7 @@ def begin(study: Study, folder: Path) -> None:
     }
     try:
         with written_whole(folder / NAME) as temporary:
-            temporary.write_text(json.dumps(record, indent=2))
+            temporary.write_text(sealed(record))
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror}; choose another --out") from None
 
@@ -236,11 +235,12 @@ def read_definition(folder: Path) -> dict[str, Any]:
         UserError: there is none, or it is damaged.
     """
     try:
-        return json.loads((folder / NAME).read_text())["definition"]
+        content = unsealed((folder / NAME).read_bytes(), folder / NAME)
     except OSError:
         raise UserError(f"{folder}: not the folder of a study (no {NAME})") from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{folder / NAME}: damaged, not the definition of a study") from None
+    if not isinstance(definition := content.get("definition"), dict):
+        raise UserError(f"{folder / NAME}: damaged, not the definition of a study")
+    return definition
 
 
 def is_finished(folder: Path, settings: Settings) -> bool:

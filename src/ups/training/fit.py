@@ -191,6 +191,7 @@ def _resume(state: State, shelf: StageStore) -> Plan | None:
     """Return the stored plan, if there is one, with the state at the last checkpoint."""
     record = distributed.broadcast(shelf.plan)
     if record is None:
+        shelf.forget()  # what a log or a checkpoint says of another plan
         return None
     state.seconds, state.cpu_seconds = record["calibration_seconds"], record["calibration_work"]
     checkpoint = distributed.broadcast(shelf.checkpoint)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import math
 import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from ups.files import FAILED, RUN, require_home, sealed, unsealed
 from ups.training import distributed
 from ups.types import UserError
 
@@ -32,6 +35,7 @@ class Store:
         self._lock: int | None = None
         if not distributed.is_main():
             return
+        require_home(folder, (RUN, FAILED, "stages"))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -77,7 +81,7 @@ class StageStore:
         if distributed.is_main():
             for name in ("plan.json", "finished.json"):
                 record = self._read_json(name)
-                if record is not None and record["digest"] != digest:
+                if record is not None and record.get("digest") != digest:
                     raise UserError(
                         f"{folder}: holds a run with other settings or data; choose another --out"
                     )
@@ -88,7 +92,7 @@ class StageStore:
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         """Write the plan, before the first update; every resume follows it."""
-        self._write("plan.json", json.dumps({"digest": self.digest} | plan).encode())
+        self._write("plan.json", sealed({"digest": self.digest} | plan).encode())
 
     def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return the tensors and numbers of the last checkpoint, or None."""
@@ -107,17 +111,13 @@ class StageStore:
     def finish(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
         """Write the weights, then the marker; then the checkpoint may go."""
         self._write("model.safetensors", _pack(tensors, {}))
-        self._write("finished.json", json.dumps(record | {"digest": self.digest}).encode())
+        self._write("finished.json", sealed(record | {"digest": self.digest}).encode())
         if distributed.is_main():
             (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of the log; a last line that was cut off by a kill is left out."""
-        rows = []
-        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-            for line in (self.folder / "log.jsonl").read_text().splitlines():
-                rows.append(json.loads(line))
-        return rows
+        """Return the rows of the log."""
+        return read_log(self.folder / "log.jsonl")
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a row to the log; numbers that are not finite become null."""
@@ -129,6 +129,12 @@ class StageStore:
         """Drop the rows of updates after `update`: the run makes them again."""
         rows = [row for row in self.rows() if row["update"] <= update]
         self._write("log.jsonl", "".join(map(_line, rows)).encode())
+
+    def forget(self) -> None:
+        """Remove log and checkpoint: without a plan the stage begins anew."""
+        if distributed.is_main():
+            for name in ("log.jsonl", "checkpoint.safetensors"):
+                (self.folder / name).unlink(missing_ok=True)
 
     def _write(self, name: str, content: bytes) -> None:
         """Write a file in full beside the old one, force it to the disk, and only then replace the old one."""
@@ -151,9 +157,11 @@ class StageStore:
 
     def _read_json(self, name: str) -> dict[str, Any] | None:
         try:
-            return json.loads((self.folder / name).read_text())
+            return unsealed((self.folder / name).read_bytes(), self.folder / name, always=True)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise UserError(f"{self.folder / name}: {error.strerror}") from None
 
     def _read_tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         path = self.folder / name
@@ -161,17 +169,38 @@ class StageStore:
             return None
         try:
             with safe_open(path, framework="pt") as file:
-                numbers = json.loads((file.metadata() or {})["numbers"])
-                return {key: file.get_tensor(key) for key in file.keys()}, numbers  # noqa: SIM118
-        except SafetensorError:
-            raise UserError(
-                f"{path}: is damaged; delete the folder {self.folder} to train it again"
-            ) from None
+                metadata = file.metadata() or {}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            if metadata.get("sha256") == _content(tensors, metadata["numbers"]):
+                return tensors, json.loads(metadata["numbers"])
+        except (SafetensorError, OSError, KeyError):
+            pass
+        raise UserError(f"{path}: is damaged; delete the folder {self.folder} to train it again")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a log, none where there is no log; a last line that was cut off by a kill is left out."""
+    rows: list[dict[str, Any]] = []
+    with contextlib.suppress(OSError, ValueError):
+        for line in path.read_text().splitlines():
+            rows.append(json.loads(line))
+    return [row for row in rows if isinstance(row, dict)]
 
 
 def _pack(tensors: dict[str, Tensor], numbers: dict[str, Any]) -> bytes:
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return save(whole, metadata={"numbers": json.dumps(numbers)})
+    text = json.dumps(numbers)
+    return save(whole, metadata={"numbers": text, "sha256": _content(whole, text)})
+
+
+def _content(tensors: dict[str, Tensor], numbers: str) -> str:
+    """Return the digest of tensors by name and of the text that goes with them."""
+    found = hashlib.sha256(numbers.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def _line(row: dict[str, Any]) -> str:
