@@ -130,8 +130,44 @@ def test_frames_that_have_nothing_to_do_with_each_other_have_no_law():
 
 def test_the_pruning_is_what_makes_it_simple(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        law_search, "_simplified", lambda law, pairs, fitted: (fitted.coefficients, law.kept.clone())
+        law_search, "_simplified", lambda fit, fitted, kept, floor: (fitted.coefficients, kept.clone())
     )
     data = Simulated(equation="heat", num_trajectories=30, num_cells=64, num_frames=11).load(tmp_path)
     law, _ = read(data)
     assert law.kept.all()
+
+
+def test_where_frames_are_near_a_regression_finds_the_terms_and_all_others_are_never_tried(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(law_search, "_of_all_terms", None)
+    for how in ({"equation": "fisher_kpp", "nu": 0.005, "rho": 2}, {"equation": "kuramoto_sivashinsky"}):
+        data = Simulated(num_trajectories=30, num_cells=64, num_frames=11, **how).load(tmp_path)
+        law, left = read(data)
+        assert law.kept.sum() == 3
+        assert left < 1e-5
+
+
+def test_the_regression_changes_the_time_and_not_the_law(tmp_path, monkeypatch):
+    how = {"equation": "allen_cahn", "nu": 0.01, "num_trajectories": 30, "num_cells": 64, "num_frames": 11}
+    data = Simulated(**how).load(tmp_path)
+    quick, _ = read(data)
+    monkeypatch.setattr(law_search, "_of_few_terms", lambda *_: None)
+    thorough, left = read(data)
+    assert left < 1e-5
+    assert torch.equal(quick.kept, thorough.kept)
+    torch.testing.assert_close(quick.coefficients, thorough.coefficients, rtol=1e-5, atol=1e-7)
+
+
+def test_the_rates_of_terms_are_those_of_the_step(tmp_path):
+    """A law of one term over a frame that changes little is the frame and its rate."""
+    data = Simulated(equation="heat", num_trajectories=3, num_cells=64, num_frames=3).load(tmp_path)
+    law = law_for(data.fields)
+    law.kept.fill_(True)
+    w = data.values[:, 1].double()
+    rates = law.rates(w)
+    for place in range(len(law.terms)):
+        coefficients = torch.zeros_like(law.coefficients)
+        coefficients[place, 0] = size = 1e-6 / max(1.0, rates[place].abs().max().item())
+        stepped = law.step(w, torch.zeros(3, 0).double(), coefficients[:, :1]) - w
+        torch.testing.assert_close(stepped[:, 0] / size, rates[place], rtol=1e-3, atol=1e-3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -23,6 +25,9 @@ NUM_ITERATIONS = 20
 
 FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-6, 1e-12, 1e6
 """In parts of the diagonal; small, since terms are nearly collinear and the valley that they span is long."""
+
+ROUNDS = 3
+"""Regressions, at most, that may add terms before all of them are tried."""
 
 AT_REST = 1e-2
 """Change, in parts of the usual one, below which a frame is at rest."""
@@ -46,37 +51,24 @@ class Pairs(NamedTuple):
 def read_law(law: SpectralLaw, pairs: Pairs, held_out: Pairs, progress: Progress | None = None) -> float:
     """Set coefficients, terms and integrator of a law; return the share of the change of held-out pairs that is left.
 
-    For each integrator the coefficients of all terms are fitted, from nothing or from the last one's; the cheapest is
-    taken whose held-out error is within `SLACK` of the least. Then terms are left out as long as the error grows by
-    no more. There are no terms if no law leaves less than all of the change.
+    For each integrator the coefficients are fitted, from nothing or from the last one's, of the few terms that a linear
+    regression finds, or of all if those do not do; the cheapest is taken whose held-out error is within `SLACK` of the
+    least. Then terms are left out as long as the error grows by no more. There are no terms if no law leaves less than
+    all of the change.
     """
     law.kept.fill_(True)
     varying = (pairs.params != pairs.params[:1]).any(0)  # a parameter that never changes tells nothing
     pairs, held_out = (part._replace(params=part.params[:, varying]) for part in (pairs, held_out))
     columns = torch.cat([varying.new_ones(1), varying])
-    nothing = torch.zeros_like(law.coefficients[:, columns])
-    found, start = [], nothing
-    for tried, scheme in enumerate(SCHEMES):
-        if progress:
-            progress(tried / (len(SCHEMES) + 1), f"order {scheme[0]}, {scheme[1]} steps a frame")
-        law.scheme.copy_(torch.tensor(scheme))
-        fitted = _fit(law, pairs, law.kept, start)
-        error = _cost(_missed(law, held_out, fitted.coefficients))
-        found.append((max(error, _floor(held_out)), scheme, fitted))
-        start = fitted.coefficients if fitted.cost < 1 else nothing
-        if error <= _floor(held_out):
-            break
-        if (
-            len(found) > 2
-            and min(found[-1][0], found[-2][0]) > min(cost for cost, *_ in found[:-2]) / SLACK**2
-        ):
-            break
-    least = min(cost for cost, *_ in found)
-    _, scheme, fitted = next(each for each in found if each[0] <= least * SLACK**2)
+    found = _of_few_terms(law, pairs, held_out, progress)
+    scheme, fitted = found or _of_all_terms(law, pairs, held_out, progress)
     law.scheme.copy_(torch.tensor(scheme))
+    law.kept.copy_(fitted.kept)
     if progress:
         progress(len(SCHEMES) / (len(SCHEMES) + 1), "which terms matter")
-    coefficients, kept = _simplified(law, pairs, fitted)
+    floor = _floor(pairs)
+    coefficients, kept = _simplified(partial(_fit, law, pairs), fitted, fitted.kept, floor)
+    nothing = torch.zeros_like(coefficients)
     cost = _cost(_missed(law, held_out, coefficients))
     if not cost < 1:
         cost, coefficients, kept = 1.0, nothing, torch.zeros_like(law.kept)
@@ -90,10 +82,124 @@ class _Fitted(NamedTuple):
     coefficients: Float[Tensor, "term number"]
     cost: float
     slopes: Float[Tensor, "miss free"]
+    kept: Bool[Tensor, " term"]
+
+
+Scheme = tuple[int, int]
+
+
+def _of_all_terms(
+    law: SpectralLaw, pairs: Pairs, held_out: Pairs, progress: Progress | None
+) -> tuple[Scheme, _Fitted]:
+    """Return the integrator and the coefficients of the law of all terms."""
+    law.kept.fill_(True)
+    nothing = pairs.before.new_zeros(len(law.terms), 1 + pairs.params.shape[1])
+    return _integrated(law, pairs, held_out, law.kept.clone(), nothing, progress)
+
+
+def _of_few_terms(
+    law: SpectralLaw, pairs: Pairs, held_out: Pairs, progress: Progress | None
+) -> tuple[Scheme, _Fitted] | None:
+    """Return integrator and coefficients of a law of few terms that leaves nothing to the others, or None.
+
+    Which terms matter is told by a linear regression: the change of a frame on the mean of each term at both of its
+    ends. So much is cheap, and right where frames are near. What the law then misses is regressed in the same way; the
+    terms that explain a part of it are added until that helps no more; if it goes on helping, the frames are too far
+    apart for this.
+    """
+    columns = _collocated(law, pairs)
+    change = _weighed(law, pairs, pairs.before - pairs.after)
+    kept, start = torch.zeros_like(law.kept), torch.zeros(()).to(change)
+    floor, missed = _floor(pairs), change
+    best: tuple[Scheme, _Fitted] | None = None
+    for _ in range(ROUNDS):
+        rest = _linear(columns, missed, torch.ones_like(law.kept))
+        step, more = _simplified(partial(_linear, columns, missed), rest, rest.kept, floor)
+        if not (more & ~kept).any():
+            return best
+        kept = kept | more
+        law.kept.copy_(kept)
+        scheme, fitted = _integrated(law, pairs, held_out, kept, start + step, progress)
+        if best is not None and fitted.cost * SLACK**2 >= best[1].cost:
+            return best
+        if not fitted.cost < 1:
+            return None
+        best = scheme, fitted
+        law.scheme.copy_(torch.tensor(scheme))
+        start, missed = fitted.coefficients, _missed(law, pairs, fitted.coefficients)
+        left = _linear(columns, missed, torch.ones_like(law.kept)).cost
+        if fitted.cost <= floor or left * SLACK**2 >= fitted.cost:
+            return best
+    return None
+
+
+def _integrated(
+    law: SpectralLaw,
+    pairs: Pairs,
+    held_out: Pairs,
+    kept: Bool[Tensor, " term"],
+    start: Float[Tensor, "term number"],
+    progress: Progress | None,
+) -> tuple[Scheme, _Fitted]:
+    """Return the cheapest integrator whose held-out error is within `SLACK` of the least, and its coefficients."""
+    found, nothing = [], torch.zeros_like(start)
+    for tried, scheme in enumerate(SCHEMES):
+        if progress:
+            progress(tried / (len(SCHEMES) + 1), f"order {scheme[0]}, {scheme[1]} steps a frame")
+        law.scheme.copy_(torch.tensor(scheme))
+        if not _cost(_missed(law, pairs, start)) < 1:
+            start = nothing
+        fitted = _fit(law, pairs, kept, start)
+        error = _cost(_missed(law, held_out, fitted.coefficients))
+        found.append((max(error, _floor(held_out)), scheme, fitted))
+        start = fitted.coefficients
+        if error <= _floor(held_out):
+            break
+        if (
+            len(found) > 2
+            and min(found[-1][0], found[-2][0]) > min(cost for cost, *_ in found[:-2]) / SLACK**2
+        ):
+            break
+    least = min(cost for cost, *_ in found)
+    _, scheme, fitted = next(each for each in found if each[0] <= least * SLACK**2)
+    return scheme, fitted
+
+
+def _collocated(law: SpectralLaw, pairs: Pairs) -> Float[Tensor, "miss column"]:
+    """Return the mean of each term at both ends of its pair, times 1 and times each parameter, weighed as misses."""
+    affine = torch.cat([pairs.params.new_ones(len(pairs.params), 1), pairs.params], 1)
+    rates = [law.rates(part) for part in (pairs.before, pairs.after)]
+    found = []
+    for term, before, after in zip(law.terms, *rates, strict=True):
+        each = torch.zeros_like(pairs.before)
+        each[:, term.field] = (before + after) / 2
+        line = _weighed(law, pairs, each).reshape(len(affine), -1)
+        found += [(line * column[:, None]).flatten() for column in affine.unbind(1)]
+    return torch.stack(found, 1)
+
+
+def _linear(
+    columns: Float[Tensor, "miss column"],
+    missed: Float[Tensor, " miss"],
+    kept: Bool[Tensor, " term"],
+    start: Tensor | None = None,
+) -> _Fitted:
+    """Return the coefficients of some terms that leave the least of a miss, from wherever one starts."""
+    numbers = columns.shape[1] // len(kept)
+    slopes = columns[:, kept.repeat_interleave(numbers)]
+    scale = slopes.norm(dim=0).clamp(min=torch.finfo(slopes.dtype).tiny)
+    gram, gradient = (slopes / scale).T @ (slopes / scale), (slopes / scale).T @ missed
+    free = -torch.linalg.solve(gram + LEAST_DAMPING * torch.eye(len(gram)).to(gram), gradient) / scale
+    coefficients = columns.new_zeros(len(kept), numbers)
+    coefficients[kept] = free.reshape(-1, numbers)
+    return _Fitted(coefficients, _cost(missed + slopes @ free), slopes, kept)
 
 
 def _simplified(
-    law: SpectralLaw, pairs: Pairs, fitted: _Fitted
+    fit: Callable[[Bool[Tensor, " term"], Float[Tensor, "term number"]], _Fitted],
+    fitted: _Fitted,
+    kept: Bool[Tensor, " term"],
+    floor: float,
 ) -> tuple[Float[Tensor, "term number"], Bool[Tensor, " term"]]:
     """Return the coefficients of the simplest law that is nearly as good as that of all terms, and its terms.
 
@@ -102,15 +208,15 @@ def _simplified(
     where a fit without them says otherwise, half as many.
     Source: Hassibi and Stork, Second order derivatives for network pruning, NeurIPS 1992.
     """
-    kept = law.kept.clone()
-    allowed = max(fitted.cost, _floor(pairs)) * SLACK**2
+    kept = kept.clone()
+    allowed = max(fitted.cost, floor) * SLACK**2
     while kept.any():
         order = _least_first(fitted, kept, allowed)
         simpler = None
         while order:
             fewer = kept.clone()
             fewer[order] = False
-            simpler = _fit(law, pairs, fewer, fitted.coefficients * fewer[:, None])
+            simpler = fit(fewer, fitted.coefficients * fewer[:, None])
             if simpler.cost <= allowed:
                 break
             order, simpler = order[: len(order) // 2], None
@@ -154,8 +260,14 @@ def _missed(
     law: SpectralLaw, pairs: Pairs, coefficients: Float[Tensor, "term number"]
 ) -> Float[Tensor, " miss"]:
     """Return band (law(before) - after) / size of the change, of all pairs; the sum of squares is a mean over pairs."""
+    return _weighed(law, pairs, law.step(pairs.before, pairs.params, coefficients) - pairs.after)
+
+
+def _weighed(
+    law: SpectralLaw, pairs: Pairs, error: Float[Tensor, "pair field *grid"]
+) -> Float[Tensor, " miss"]:
+    """Return the waves of an error that the data have, in parts of the change."""
     size = _size(pairs) * math.sqrt(len(pairs.before) * law.num_fields)
-    error = law.step(pairs.before, pairs.params, coefficients) - pairs.after
     error = law.modes.back(law.band * law.modes.forth(error))
     return (error / size[(..., *(None,) * len(law.modes.shape))]).flatten()
 
@@ -212,4 +324,4 @@ def _fit(
         gained = 1 - there / cost
         free, missed, cost = free - step, missed_there, there
         damping = max(damping / 1000, LEAST_DAMPING)
-    return _Fitted(coefficients(free), cost, slopes)
+    return _Fitted(coefficients(free), cost, slopes, kept)

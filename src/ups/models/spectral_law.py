@@ -157,6 +157,18 @@ class SpectralLaw(nn.Module):
         """Return the fields one frame later under these coefficients, differentiably."""
         return self._advance(w, self._tables(params, coefficients, w.dtype))
 
+    def rates(self, w: Float[Tensor, "batch field *grid"]) -> list[Float[Tensor, "batch *grid"]]:
+        """Return what each term alone, with a coefficient of 1, adds to the rate of its field."""
+        u = self.modes.forth(w)
+        factors = {factor: self._factor(factor, u) for factor in {term.factor for term in self.terms}}
+        found = []
+        for term in self.terms:
+            symbol = self._symbol(term.derivative)
+            if not self.moves[term.field]:
+                symbol = symbol * (1 - self._symbol("mean"))
+            found.append(self.modes.back(symbol * factors[term.factor]))
+        return found
+
     def _advance(
         self, w: Float[Tensor, "batch field *grid"], tables: Tables
     ) -> Float[Tensor, "batch field *grid"]:
