@@ -9,7 +9,7 @@ from fuzz.cases import KINDS
 from fuzz.property import Case, carry_out
 from ups import cli
 
-SECONDS = 20.0
+SECONDS = 12.0
 
 
 @pytest.fixture(scope="module")
