@@ -24,6 +24,9 @@ TOLERANCE = 1e-3
 MOST_FRAMES = 200_000
 """Frames that are kept to compare with; of more, some of the later ones are left out."""
 
+MOST_CANDIDATES = 64
+"""Known frames that are moved onto one of mine: of more, as where all frames are one wave, those of nearest sizes."""
+
 _BLOCK = 64
 
 
@@ -78,6 +81,7 @@ def find_alike(
     for index, candidates in _candidates(_invariants(mine, scaled), _invariants(known, scaled), tolerance):
         if apart is not None:
             candidates = candidates[apart[1][candidates] != apart[0][index]]
+        candidates = candidates[:MOST_CANDIDATES]
         if not len(candidates):
             continue
         distance = _distance(mine[index], known[candidates], scaled)
@@ -90,15 +94,15 @@ def find_alike(
 def groups(frames: Float[Tensor, "batch field *grid"]) -> list[int]:
     """Return for each frame the number of the first one that is alike, itself where none is."""
     waves = long_waves(frames)
-    first = list(range(len(frames)))
+    first = torch.arange(len(frames))
     invariants = _invariants(waves, False)
     for index, candidates in _candidates(invariants, invariants, TOLERANCE):
-        before = candidates[candidates < index]
-        if len(before):
-            near = before[_distance(waves[index], waves[before], False) < TOLERANCE]
+        leaders = candidates[(candidates < index) & (first[candidates] == candidates)][:MOST_CANDIDATES]
+        if len(leaders):
+            near = leaders[_distance(waves[index], waves[leaders], False) < TOLERANCE]
             if len(near):
-                first[index] = first[int(near.min())]
-    return first
+                first[index] = near.min()
+    return first.tolist()
 
 
 def _deviation(waves: Complex[Tensor, "batch field *wave"]) -> Float[Tensor, "batch"]:
@@ -122,7 +126,7 @@ def _invariants(waves: Complex[Tensor, "batch field *wave"], scaled: bool) -> Fl
 def _candidates(
     mine: Float[Tensor, "batch number"], known: Float[Tensor, "frame number"], tolerance: float
 ) -> Iterator[tuple[int, Int[Tensor, "candidate"]]]:
-    """Yield the number of each of mine with those known ones whose invariants are near."""
+    """Yield the number of each of mine with those known ones whose invariants are near, the nearest first."""
     line = torch.rand(known.shape[1], generator=stream(0, "likeness"))
     line = line / line.norm()
     order = (known @ line).argsort()
@@ -132,9 +136,10 @@ def _candidates(
     high = torch.searchsorted(places, mine @ line + reach)
     for index, (start, stop) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
         near = order[start:stop]
-        near = near[(known[near] - mine[index]).norm(dim=1) < reach]
-        if len(near):
-            yield index, near
+        distance = (known[near] - mine[index]).norm(dim=1)
+        nearest = distance.argsort()[: int((distance < reach).sum())]
+        if len(nearest):
+            yield index, near[nearest]
 
 
 def _distance(
@@ -177,9 +182,7 @@ def _overlap(
     steps = [2 * torch.pi * torch.arange(count, dtype=torch.float64) / count for count in points]
     for wave, step in zip(numbers, steps, strict=True):
         turn = torch.polar(torch.ones(1, dtype=torch.float64), wave.double()[:, None] * step)
-        spread = torch.tensordot(
-            spread, turn, dims=([1], [0])
-        )  # the axis goes to the end, the next one comes first
+        spread = torch.tensordot(spread, turn, dims=([1], [0]))  # the next axis comes first
     best = spread.real.flatten(1).abs().argmax(1)
     places = torch.stack(
         [step[index] for step, index in zip(steps, torch.unravel_index(best, tuple(points)), strict=True)], 1
@@ -188,6 +191,12 @@ def _overlap(
         turned = flat * torch.polar(torch.ones_like(flat.real), places @ waves.T)
         slope = -(turned.imag @ waves)
         curvature = -torch.einsum("nk,ka,kb->nab", turned.real, waves, waves)
-        places = places - (torch.linalg.pinv(curvature) @ slope[:, :, None])[:, :, 0]
+        damping = 1e-9 * curvature.abs().amax((1, 2)).clamp(
+            min=1e-30
+        )  # along an axis without waves there is none
+        curvature = curvature + torch.copysign(damping, curvature[:, 0, 0])[:, None, None] * torch.eye(
+            len(shape)
+        )
+        places = places - torch.linalg.solve(curvature, slope)
     turned = flat * torch.polar(torch.ones_like(flat.real), places @ waves.T)
     return turned.real.sum(1).abs()

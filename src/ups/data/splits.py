@@ -60,12 +60,9 @@ def split(trajectory: Trajectory, test_fraction: float = 0.1, validation_fractio
         UserError: there are fewer than three initial conditions.
     """
     hashes = initial_hashes(trajectory.values)
-    families: dict[int, str] = {}
-    first = groups(trajectory.values[:, 0])
-    for leader, initial in zip(first, hashes, strict=True):
-        families[leader] = min(initial, families.get(leader, initial))
-    if len(families) >= FEWEST:
-        hashes = [families[leader] for leader in first]
+    families = _families(trajectory, hashes)
+    if len(set(families.values())) >= FEWEST:
+        hashes = [families[initial] for initial in hashes]
     distinct = sorted(set(hashes))
     num_test = max(1, round(test_fraction * len(distinct)))
     num_validation = max(1, round(validation_fraction * len(distinct)))
@@ -82,6 +79,17 @@ def split(trajectory: Trajectory, test_fraction: float = 0.1, validation_fractio
     train = trajectory.select((ranks >= held_out).nonzero()[:, 0])
     assert_disjoint({"training": train, "validation": validation, "test": test})
     return Splits(train, validation, test, _digest(train, validation, test))
+
+
+def _families(trajectory: Trajectory, hashes: list[str]) -> dict[str, str]:
+    """Return for the hash of each initial condition the least of those that are alike."""
+    places = {initial: place for place, initial in reversed(list(enumerate(hashes)))}
+    distinct = list(places)
+    leaders = groups(trajectory.values[list(places.values()), 0])
+    least: dict[int, str] = {}
+    for leader, initial in zip(leaders, distinct, strict=True):
+        least[leader] = min(initial, least.get(leader, initial))
+    return {initial: least[leader] for leader, initial in zip(leaders, distinct, strict=True)}
 
 
 def assert_disjoint(parts: dict[str, Trajectory]) -> None:

@@ -56,23 +56,21 @@ def read_law(law: SpectralLaw, pairs: Pairs, held_out: Pairs, progress: Progress
     least. Then terms are left out as long as the error grows by no more. There are no terms if no law leaves less than
     all of the change.
     """
-    law.kept.fill_(True)
     varying = (pairs.params != pairs.params[:1]).any(0)  # a parameter that never changes tells nothing
     pairs, held_out = (part._replace(params=part.params[:, varying]) for part in (pairs, held_out))
     columns = torch.cat([varying.new_ones(1), varying])
     found = _of_few_terms(law, pairs, held_out, progress)
     scheme, fitted = found or _of_all_terms(law, pairs, held_out, progress)
     law.scheme.copy_(torch.tensor(scheme))
-    law.kept.copy_(fitted.kept)
     if progress:
         progress(len(SCHEMES) / (len(SCHEMES) + 1), "which terms matter")
     floor = _floor(pairs)
     coefficients, kept = _simplified(partial(_fit, law, pairs), fitted, fitted.kept, floor)
-    nothing = torch.zeros_like(coefficients)
+    law.kept.copy_(kept)
     cost = _cost(_missed(law, held_out, coefficients))
     if not cost < 1:
-        cost, coefficients, kept = 1.0, nothing, torch.zeros_like(law.kept)
-    law.kept.copy_(kept)
+        cost, coefficients = 1.0, torch.zeros_like(coefficients)
+        law.kept.fill_(False)
     law.coefficients.zero_()
     law.coefficients[:, columns] = coefficients
     return math.sqrt(cost)
@@ -92,9 +90,8 @@ def _of_all_terms(
     law: SpectralLaw, pairs: Pairs, held_out: Pairs, progress: Progress | None
 ) -> tuple[Scheme, _Fitted]:
     """Return the integrator and the coefficients of the law of all terms."""
-    law.kept.fill_(True)
     nothing = pairs.before.new_zeros(len(law.terms), 1 + pairs.params.shape[1])
-    return _integrated(law, pairs, held_out, law.kept.clone(), nothing, progress)
+    return _integrated(law, pairs, held_out, torch.ones_like(law.kept), nothing, progress)
 
 
 def _of_few_terms(
@@ -118,7 +115,6 @@ def _of_few_terms(
         if not (more & ~kept).any():
             return best
         kept = kept | more
-        law.kept.copy_(kept)
         scheme, fitted = _integrated(law, pairs, held_out, kept, start + step, progress)
         if best is not None and fitted.cost * SLACK**2 >= best[1].cost:
             return best
@@ -143,6 +139,7 @@ def _integrated(
 ) -> tuple[Scheme, _Fitted]:
     """Return the cheapest integrator whose held-out error is within `SLACK` of the least, and its coefficients."""
     found, nothing = [], torch.zeros_like(start)
+    law.kept.copy_(kept)
     for tried, scheme in enumerate(SCHEMES):
         if progress:
             progress(tried / (len(SCHEMES) + 1), f"order {scheme[0]}, {scheme[1]} steps a frame")
@@ -292,7 +289,8 @@ def _cost(missed: Float[Tensor, " miss"]) -> float:
 def _fit(
     law: SpectralLaw, pairs: Pairs, kept: Bool[Tensor, " term"], start: Float[Tensor, "term number"]
 ) -> _Fitted:
-    """Return the best coefficients of some terms by Levenberg and Marquardt's method."""
+    """Return the best coefficients of some terms by Levenberg and Marquardt's method; the law is left with these."""
+    law.kept.copy_(kept)
     places = kept.nonzero()[:, 0]
 
     def coefficients(free: Float[Tensor, " free"]) -> Float[Tensor, "term number"]:
