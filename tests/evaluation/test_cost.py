@@ -64,6 +64,12 @@ def test_an_ensemble_costs_its_members_and_advances_no_more_states_than_fit_the_
     assert seen == [4] * 3 + [2] * 2  # two trajectories of two members, then one of two
 
 
+def test_the_time_of_an_ensemble_is_that_of_all_its_members():
+    cost = measure_cost(Slow(), advected(num=6), num_frames=4, num_repeats=3, num_members=64)
+    assert 2.0 < cost.ms_per_frame < 8.0, "one trajectory of 64 members fills the batch"
+    assert 2.0 < cost.ms_per_frame_single < 8.0
+
+
 def test_peak_memory_sees_what_a_step_takes_for_a_moment_and_forgets_it_afterwards():
     data = advected()
     before, hungry, after = (measure_cost(kind(), data, num_frames=2) for kind in (Roll, Hungry, Roll))

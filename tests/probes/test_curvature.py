@@ -69,11 +69,14 @@ def test_a_quadratic_is_exact():
     d = torch.tensor([5.0, -1.0, 2.0], dtype=torch.float64)
     b = torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)
     params = {"p": torch.ones(3, dtype=torch.float64)}
-    objective = Objective("quadratic", lambda q: q["p"], lambda out: (0.5 * d * out**2 + b * out).sum())
+    objective = Objective(
+        "quadratic", lambda q: q["p"], lambda out: (0.5 * d * out**2 + b * out).sum(), mean_weight=4.0
+    )
     numbers = curvature(objective, params, replace(PROBE, num_vectors=2)).numbers
     assert numbers["trace"] == numbers["gauss_newton_trace"] == 6.0
     assert numbers["trace_sem"] == 0.0
     assert numbers["trace_per_parameter"] == 2.0
+    assert numbers["trace_per_weight"] == 1.5
     assert numbers["loss"] == 5.0
     assert numbers["trace_per_loss"] == 1.2
     assert numbers["gradient_norm"] == pytest.approx(math.sqrt(36 + 4))

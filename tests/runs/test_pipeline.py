@@ -100,7 +100,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_path):
     run(override(tiny(), settings), tmp_path / "whole")
     command = [*COMMAND, recipe, *settings, "--out", str(tmp_path / "killed")]
     wait, kills = random.Random(0), 0
-    while kills < 2:
+    while kills < 3:
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         time.sleep(wait.uniform(2.0, 5.0))
         process.send_signal(signal.SIGKILL)
@@ -108,7 +108,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_path):
         if process.returncode == 0:
             break
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    assert kills == 2
+    assert kills >= 2
     assert np.array_equal(numbers(tmp_path / "killed"), numbers(tmp_path / "whole"))
 
 

@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 from tiny_recipe import tiny
 from ups import record
 from ups.data.likeness import find_alike, long_waves
+from ups.data.splits import initial_hashes
 from ups.runs.pipeline import load
 from ups.runs.seen import disguised, unseen
 from ups.types import UserError
@@ -54,6 +55,8 @@ def test_every_frame_of_training_and_validation_is_kept_and_none_of_the_test(tin
     for part in (splits.train, splits.validation):
         assert (find_alike(long_waves(part.values[:, 3]), known) >= 0).all()
     assert not disguised(splits.test, tiny_run)[0].any()
+    hashes = {*initial_hashes(splits.train.values), *initial_hashes(splits.validation.values)}
+    assert set(record.read_identities(tiny_run, record.KNOWN)) == hashes
 
 
 def test_what_a_run_wrote_down_may_be_missing_and_not_damaged(tiny_run, tmp_path):

@@ -53,6 +53,13 @@ def test_few_seeds_that_disagree_still_cover_where_trajectories_alone_do_not(num
     assert np.mean(naive) < 0.5
 
 
+def test_the_interval_of_a_mean_is_as_wide_as_its_seeds_differ():
+    values = np.array([0.0, 1.0, 2.0])[:, None] + 1e-3 * np.random.default_rng(0).standard_normal((3, 50))
+    found = bootstrap_mean(values)
+    assert found.low < 0.2
+    assert found.high > 1.8
+
+
 def test_one_seed_in_two_dimensions_is_one_dimension():
     values, baseline = np.random.default_rng(0).gamma(2.0, 1.0, (2, 30))
     assert paired_bootstrap(values, baseline) == paired_bootstrap(values[None], baseline[None])
