@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from ups.checkpoint import Manifest, load, save
+from ups.checkpoint import Manifest, load, restore, save
 from ups.files import sealed
 from ups.streams import stream
 from ups.types import UserError
@@ -111,6 +111,15 @@ def test_weights_that_are_whole_but_not_safetensors_are_refused(tmp_path):
     (tmp_path / "model.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match="damaged"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"weight": None}, {"other": torch.ones(2)}], ids=["one less", "one more"])
+def test_a_model_takes_every_one_of_its_weights_and_no_other(tmp_path, change):
+    model = Toy(3)
+    tensors = {name: t for name, t in (model.state_dict() | change).items() if t is not None}
+    with pytest.raises(UserError, match="the weights do not fit"):
+        restore(Toy(3), tensors, tmp_path)
+    assert torch.equal(restore(Toy(3, seed=1), model.state_dict(), tmp_path).weight, model.weight)
 
 
 def test_the_weights_cannot_lie_outside_the_folder(tmp_path):

@@ -17,8 +17,9 @@ from ups.evaluation.rows import query, trajectory_scores
 from ups.models.autoencoder import Convolutional
 from ups.models.operator import Transformer
 from ups.reports.report import write_report
-from ups.runs.pipeline import load, run
+from ups.runs.pipeline import Work, climb, ground, load, run
 from ups.runs.saved import load as load_rung
+from ups.training.store import Store
 from ups.types import UserError
 
 COMMAND = [sys.executable, "-m", "ups", "run"]
@@ -184,6 +185,21 @@ def test_a_codec_with_parameters_is_trained_first_and_is_the_reference(tmp_path)
     scores = trajectory_scores(tmp_path / "latent" / "rows.parquet", "pdebench", "nrmse")
     assert 1e-4 < scores["codec ceiling"].mean() < 1
     assert ups.load(tmp_path / "latent").codec.settings == settings.codec
+
+
+def test_a_stage_of_other_data_is_not_gone_on_with_though_its_settings_are_the_same(tmp_path):
+    """A file may hold other values under the same name; the settings of a stage do not tell."""
+    settings = override(tiny(), ["training.updates=2", "training.unroll=[[0,1]]", "training.warmup=1"])
+    (spec,) = (spec for spec in settings.rungs if spec.name == "tuned_fno")
+    with Store(tmp_path) as store:
+        for seed, refused in ((0, False), (0, False), (1, True)):
+            splits = load(override(settings, [f"data.seed={seed}"]))
+            below = ground(settings, splits)
+            if refused:
+                with pytest.raises(UserError, match="other settings or data"):
+                    climb(spec, below, {}, Work(splits, store, settings.seed))
+            else:
+                climb(spec, below, {}, Work(splits, store, settings.seed))
 
 
 def test_parts_that_do_not_fit_are_refused_before_anything_is_written(tmp_path):

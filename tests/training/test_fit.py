@@ -116,7 +116,8 @@ def test_a_signal_saves_a_checkpoint_and_the_next_run_resumes(tmp_path, signum):
     record = json.loads((tmp_path / "stopped/stages/operator/plan.json").read_text())
     with Store(tmp_path / "stopped") as store:
         _, numbers = store.stage("operator", record["digest"]).checkpoint()
-    assert numbers["update"] == 21  # the proof of the gradient drew the first batch
+        assert numbers["update"] == 21  # the proof of the gradient drew the first batch
+        store.stage("operator", record["digest"]).append({"update": 30})  # logged after it, then killed
     toy.train(tmp_path / "stopped", validated=False, model_seed=5)
     toy.train(tmp_path / "whole", validated=False)
     assert same(tmp_path / "stopped", tmp_path / "whole")
