@@ -67,16 +67,35 @@ def study(
     out: Annotated[
         Path | None, typer.Option(help="The folder of the study [default: studies/STUDY].")
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help="Where the runs are carried out: local, or ray (a cluster, see RAY_ADDRESS).")
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Runs at a time on this machine [default: one a core; one on an accelerator]."
+        ),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="VARIANT-seedSEED", help="Carry out one run of the study, and no report."),
+    ] = None,
 ) -> None:
     """Run variants of a recipe over paired seeds, say which is better. Run again to resume."""
     from ups.config import digest, override
     from ups.recipes.find import find_study
+    from ups.studies.run import one_cell
     from ups.studies.run import study as run_study
+    from ups.studies.side_by_side import Asked, choose, end_with_the_parent
 
     found, definition = find_study(name)
     chosen = override(definition, settings or [])
     folder = out or Path("studies") / (found if chosen == definition else f"{found}-{digest(chosen, 8)}")
-    run_study(chosen, folder)
+    if only:
+        end_with_the_parent()
+        one_cell(chosen, folder, only)
+    else:
+        run_study(chosen, folder, choose(engine, Asked(name, tuple(settings or ())), chosen, workers))
 
 
 @app.command("list")

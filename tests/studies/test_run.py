@@ -1,17 +1,24 @@
 import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tiny_study
 import toy_study
 from tiny_images import weightings
-from tiny_study import rates
+from tiny_study import correctors, rates
 from ups.config import override
 from ups.evaluation.ladder import measure
 from ups.evaluation.rows import query
 from ups.images import bench as image_bench
 from ups.runs import pipeline
 from ups.studies.run import study
+from ups.training import fit
 from ups.training.fit import DivergenceError
 from ups.types import UserError
 
@@ -72,13 +79,15 @@ def test_a_study_stopped_between_training_and_evaluation_ends_with_the_same_bits
 
 def test_a_finished_study_runs_nothing_and_writes_its_report_again(finished, monkeypatch):
     (finished / "report.html").unlink()
-    monkeypatch.setattr("ups.studies.run.run", lambda settings, folder: pytest.fail("a cell ran again"))
+    monkeypatch.setattr(
+        "ups.studies.run.run", lambda settings, folder, beside: pytest.fail("a cell ran again")
+    )
     study(rates(), finished)
     assert (finished / "report.html").exists()
 
 
 def test_a_study_goes_on_after_a_divergence_and_a_rerun_mends_it(tmp_path, monkeypatch, capsys):
-    def diverge(settings, folder):
+    def diverge(settings, folder, beside):
         if folder.name == "planted-seed2":
             raise DivergenceError("stage 'operator' stopped at update 7 of 20")
         toy_study.run(settings, folder)
@@ -89,9 +98,27 @@ def test_a_study_goes_on_after_a_divergence_and_a_rerun_mends_it(tmp_path, monke
     assert "planted-seed2 failed: stage 'operator' stopped at update 7" in capsys.readouterr().err
     text = (tmp_path / "report.md").read_text()
     assert "- planted: not enough seeds: 2 of at least 3; planted failed with seed 2" in text
-    monkeypatch.setattr("ups.studies.run.run", toy_study.run)
+    monkeypatch.setattr(
+        "ups.studies.run.run", lambda settings, folder, beside: toy_study.run(settings, folder)
+    )
     study(toy_study.study(), tmp_path)
     assert "- planted: better by" in (tmp_path / "report.md").read_text()
+
+
+def test_what_a_variant_shares_with_the_base_is_trained_once_and_changes_no_bit(tmp_path, monkeypatch):
+    begun, begin = [], fit._begin
+
+    def note(state, shelf, *rest):
+        begun.append(f"{shelf.folder.parents[1].name} {shelf.folder.name}")
+        return begin(state, shelf, *rest)
+
+    monkeypatch.setattr(fit, "_begin", note)
+    study(correctors(), tmp_path / "study")
+    assert begun == ["base-seed0 operator", "base-seed0 corrector", "more-seed0 corrector"]
+    pipeline.run(correctors().settings("more", 0), tmp_path / "alone" / "more-seed0")
+    assert begun[3:] == ["more-seed0 operator", "more-seed0 corrector"]
+    shared, alone = numbers(tmp_path / "study")["more-seed0"], numbers(tmp_path / "alone")["more-seed0"]
+    assert np.array_equal(shared, alone, equal_nan=True)
 
 
 def test_another_definition_in_the_same_folder_is_refused(finished):
@@ -112,3 +139,22 @@ def test_a_study_of_image_runs_tells_the_objective_from_the_network(pictures, tm
         assert "anchor: noise" in written
         assert "0.824 for " in written
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"effects", "loss_levels", "samples"}
+
+
+def test_a_study_killed_in_the_middle_ends_with_the_numbers_of_one_that_ran_in_turn(finished, tmp_path):
+    home = Path(tiny_study.__file__)
+    command = [sys.executable, "-m", "ups", "study", f"{home}:rates", "seeds=[0]", "--workers", "2"]
+    command += ["--out", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(home.parent), *sys.path])}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob("*/stages/operator/plan.json")):
+        time.sleep(0.02)
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    time.sleep(0.5)  # for its cells to notice
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert (tmp_path / "report.html").exists()
+    whole, again = numbers(finished), numbers(tmp_path)
+    assert again.keys() == {"base-seed0", "still-seed0"}
+    assert all(np.array_equal(whole[name], again[name]) for name in again)

@@ -4,12 +4,14 @@ import multiprocessing
 import os
 import resource
 import signal
+import threading
+import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from ups.training.store import Store
+from ups.training.store import Store, read_log
 from ups.types import UserError
 
 SMALL = {"model/weight": torch.arange(6.0).reshape(2, 3), "optimizer.0/step": torch.tensor(3.0)}
@@ -172,3 +174,75 @@ def test_only_the_main_process_writes(tmp_path, monkeypatch):
     shelf.rewind(0)
     shelf.finish(SMALL, {})
     assert not (tmp_path / "run").exists()
+
+
+def trained(folder, beside=None, value=1.0):
+    """Train the stage "operator" of digest "abc", if nobody did; return its weight."""
+    with Store(folder, beside) as store:
+        shelf = store.stage("operator", "abc")
+        if (found := shelf.finished()) is None:
+            shelf.write_plan({"phase_updates": [1]})
+            shelf.append({"update": 1, "loss": value})
+            shelf.finish({"weight": torch.tensor([value])}, {"fitted": {}})
+            found = shelf.finished()
+        return found[0]["weight"].item()
+
+
+def test_what_a_run_beside_has_finished_is_taken_over_with_its_log(tmp_path):
+    trained(tmp_path / "first", tmp_path, value=3.0)
+    assert trained(tmp_path / "second", tmp_path, value=4.0) == 3.0
+    assert read_log(tmp_path / "second" / "stages" / "operator" / "log.jsonl") == [{"update": 1, "loss": 3.0}]
+    assert trained(tmp_path / "alone", None, value=5.0) == 5.0
+
+
+def test_another_stage_or_a_damaged_one_is_not_taken_over(tmp_path):
+    with Store(tmp_path / "other") as store:
+        store.stage("operator", "another digest").finish({"weight": torch.ones(1)}, {"fitted": {}})
+    trained(tmp_path / "damaged")
+    path = tmp_path / "damaged" / "stages" / "operator" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    with Store(tmp_path / "half") as store:
+        store.stage("operator", "abc").write_plan({"phase_updates": [1]})
+    assert trained(tmp_path / "new", tmp_path, value=4.0) == 4.0
+
+
+def test_an_unfinished_stage_of_ones_own_gives_way_to_a_finished_one_beside(tmp_path):
+    with Store(tmp_path / "mine", tmp_path) as store:
+        shelf = store.stage("operator", "abc")
+        shelf.write_plan({"phase_updates": [9]})
+        shelf.write_checkpoint({"weight": torch.zeros(1)}, {"update": 1})
+    trained(tmp_path / "other", tmp_path, value=7.0)
+    assert trained(tmp_path / "mine", tmp_path, value=8.0) == 7.0
+    with Store(tmp_path / "mine", tmp_path) as store:
+        shelf = store.stage("operator", "abc")
+        assert shelf.plan()["phase_updates"] == [1]
+        assert shelf.checkpoint() is None
+
+
+def test_of_two_runs_that_want_one_stage_one_trains_and_the_other_waits(tmp_path):
+    waits = threading.Event()
+
+    def second():
+        waits.set()
+        found.append(trained(tmp_path / "second", tmp_path, value=4.0))
+
+    found: list[float] = []
+    with Store(tmp_path / "first", tmp_path) as store:
+        shelf = store.stage("operator", "abc")
+        thread = threading.Thread(target=second)
+        thread.start()
+        waits.wait()
+        time.sleep(0.2)
+        assert not found
+        shelf.finish({"weight": torch.tensor([3.0])}, {"fitted": {}})
+        shelf.write_plan({"phase_updates": [1]})
+        shelf.append({"update": 1})
+        store.end_turn()
+        thread.join(20)
+    assert found == [3.0]
+
+
+def test_a_run_that_fails_lets_the_next_one_train(tmp_path):
+    with Store(tmp_path / "first", tmp_path) as store:
+        store.stage("operator", "abc")
+    assert trained(tmp_path / "second", tmp_path, value=4.0) == 4.0

@@ -14,9 +14,9 @@ AnyRun = Run | ImageRun
 KINDS: tuple[type[Settings], ...] = (Run, ImageRun)
 
 
-def run(settings: AnyRun, folder: Path, tracker: str = "none") -> None:
-    """Train, measure and report, by the kind of the settings. Run again to resume."""
+def run(settings: AnyRun, folder: Path, tracker: str = "none", beside: Path | None = None) -> None:
+    """Train, measure and report, by the kind of the settings. Run again to resume; see `pipeline.run` for `beside`."""
     if isinstance(settings, ImageRun):
         bench.run_images(settings, folder, tracker)
     else:
-        pipeline.run(settings, folder, tracker)
+        pipeline.run(settings, folder, tracker, beside)

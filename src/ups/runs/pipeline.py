@@ -60,17 +60,18 @@ class Climbed:
     seconds: float
 
 
-def run(settings: Run, folder: Path, tracker: str = "none") -> None:
+def run(settings: Run, folder: Path, tracker: str = "none", beside: Path | None = None) -> None:
     """Train every rung, measure the ladder on the test split, write the report. Run again to resume.
 
     Nothing is written before the data are read and every rung is built. `tracker` names the dashboard that also gets
-    the training logs ("trackio", "tensorboard", "wandb").
+    the training logs ("trackio", "tensorboard", "wandb"). What a run in the folder `beside` has trained from the same
+    inputs is taken over.
     """
     dashboard = open_tracker(tracker, "ups", folder)
     splits = load(settings)
     below = ground(settings, splits)
     rehearse(settings.rungs, below)
-    with Store(folder) as store:
+    with Store(folder, beside) as store:
         begun: Any = record.begin(folder, settings, PhysicsRecord) if distributed.is_main() else None
         if begun is not None and begun.finished:
             sys.stderr.write(f"finished before; report: {folder / 'report.html'}\n")
@@ -183,7 +184,7 @@ def fit_stage(
 
     parts = [part and part.model_dump(mode="json") for part in made_from]
     with bar(f"training {stage.name}") as progress:
-        return fit(
+        fitted = fit(
             stage,
             work.splits.train,
             work.store,
@@ -196,6 +197,8 @@ def fit_stage(
             digest=digest([work.splits.digest, *parts]),
             starts_as_answer=stands_on_law,
         )
+    work.store.end_turn()
+    return fitted
 
 
 def score(

@@ -15,8 +15,9 @@ from ups.config import validate
 from ups.evaluation.rows import query, trajectory_scores
 from ups.record import TESTED, read_identities
 from ups.reports.run_folder import read_run
+from ups.studies.carry_out import failure
 from ups.studies.confounds import Record
-from ups.studies.study import BASE, Cell, Design, PrimaryMetric, failure, read_definition
+from ups.studies.study import BASE, Cell, Design, PrimaryMetric, read_definition
 from ups.types import UserError
 
 

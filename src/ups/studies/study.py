@@ -1,29 +1,20 @@
-"""A study: one question, a base run, variants of it, paired seeds, and the rule that decides, all written down first.
-
-Every cell (variant and seed) is a run in a folder of its own. Cells run one after another; a finished one is not run
-again, so a study that was interrupted goes on where it stopped. One that fails is written down, with its reason, and
-the others go on.
-"""
+"""A study: a question, a base, variants, paired seeds, and the rule that decides; written down before it begins."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, field_validator, model_validator
 
-from ups import record
-from ups.config import Settings, digest, nearest, override
+from ups.config import Settings, digest, override
 from ups.evaluation.metrics import MORE_IS_BETTER
-from ups.evaluation.rows import query
-from ups.files import FAILED, require_home, sealed, unsealed, written_whole
-from ups.progress import Progress
+from ups.files import require_home, sealed, unsealed, written_whole
 from ups.studies.confounds import differences
-from ups.training.fit import DivergenceError
 from ups.types import UserError
 
 R = TypeVar("R", bound=Settings)
@@ -142,63 +133,6 @@ def cells(design: Design) -> Iterator[Cell]:
             yield Cell(variant, seed)
 
 
-def carry_out(study: Study[R], folder: Path, run_cell: Callable[[R, Path], None], progress: Progress) -> None:
-    """Write the definition down, then run every cell that is not finished.
-
-    `run_cell` trains and measures one run, resumes what it left unfinished in that folder, and writes `run.json`
-    (with "settings", and "finished" at the end) and `rows.parquet`. `progress` hears of each cell before it runs, and
-    of its failure. A cell that failed is tried again when the study is.
-
-    Raises:
-        UserError: the folder holds another study, the very first run is refused before it begins, or the first that
-            ends has no rows of the primary metric.
-    """
-    begin(study, folder)
-    ended = False
-    for number, cell in enumerate(cells(study)):
-        share, home = number / len(study.seeds) / len(study.assignments), folder / cell.name
-        settings = study.settings(*cell)
-        if is_finished(home, settings):
-            progress(share, f"{cell.name}, finished before")
-        else:
-            progress(share, cell.name)
-            if reason := attempt(run_cell, settings, home):
-                if not any(folder.glob("*/run.json")):
-                    withdraw(folder)
-                    raise UserError(reason)
-                progress(share, f"{cell.name} failed: {reason}")
-                continue
-        if not ended:
-            require_metric(home, study.metric)
-        ended = True
-
-
-def attempt(run_cell: Callable[[R, Path], None], settings: R, folder: Path) -> str:
-    """Run one cell, and return why it failed; "" if it did not.
-
-    A training that diverges and settings that do not fit together fail a cell, and its folder keeps the reason. All
-    else, an interruption above all, ends the study.
-    """
-    note = folder / FAILED
-    note.unlink(missing_ok=True)
-    try:
-        run_cell(settings, folder)
-    except (UserError, DivergenceError) as error:
-        with written_whole(note) as temporary:
-            temporary.write_text(json.dumps({"reason": str(error), "failed": _now()}, indent=2))
-        return str(error)
-    return ""
-
-
-def withdraw(folder: Path) -> None:
-    """Remove a study of which no run has begun: its base is at fault, and may be changed."""
-    for path in (*folder.glob(f"*/{FAILED}"), folder / NAME):
-        path.unlink()
-    for path in (*folder.glob("*-seed*"), folder):
-        if not any(path.iterdir()):
-            path.rmdir()
-
-
 def begin(study: Study, folder: Path) -> None:
     """Write `study.json`: question, variants, seeds, metric, rule and the base's settings.
 
@@ -218,7 +152,7 @@ def begin(study: Study, folder: Path) -> None:
         return
     record = {
         "digest": digest(study),
-        "started": _now(),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
         "definition": definition,
     }
     try:
@@ -241,37 +175,3 @@ def read_definition(folder: Path) -> dict[str, Any]:
     if not isinstance(definition := content.get("definition"), dict):
         raise UserError(f"{folder / NAME}: damaged, not the definition of a study")
     return definition
-
-
-def is_finished(folder: Path, settings: Settings) -> bool:
-    """Return whether a folder holds the finished run of these settings."""
-    try:
-        found = record.read(folder)
-    except UserError:
-        return False  # the run itself says what is wrong with its folder
-    return bool(found.finished) and digest(found.settings) == digest(settings)
-
-
-def failure(folder: Path) -> str:
-    """Return why the run of a cell failed; "" if it did not."""
-    try:
-        return str(json.loads((folder / FAILED).read_text())["reason"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
-def require_metric(folder: Path, metric: PrimaryMetric) -> None:
-    """See that a run has rows of the metric, so that a misspelt name costs one cell, not the study.
-
-    Raises:
-        UserError: it has none; the message names the nearest that it has.
-    """
-    found = query(folder / "rows.parquet", "select distinct protocol, stepper, metric from rows")
-    names = {" / ".join(names) for names in zip(*found.values(), strict=True)}
-    wanted = f"{metric.protocol} / {metric.stepper} / {metric.metric}"
-    if wanted not in names:
-        raise UserError(f"{folder}: no rows of {wanted}{nearest(wanted, names)}; see 'metric' of the study")
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S")

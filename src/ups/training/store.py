@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,30 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ups.files import FAILED, RUN, require_home, sealed, unsealed
+from ups.files import FAILED, RUN, require_home, sealed, unsealed, written_whole
 from ups.training import distributed
 from ups.types import UserError
+
+PARTS = ("plan.json", "log.jsonl", "model.safetensors", "finished.json")
+"""Of a finished stage; the last one says that the others are whole."""
 
 
 class Store:
     """A run folder that this process alone may write; the lock is held until `close`, or the end of the process.
 
-    Under torchrun the main process holds the lock and writes; the others neither read nor write.
+    Under torchrun the main process holds the lock and writes; the others neither read nor write. `beside` is a folder
+    of runs that train some stages alike: one that is finished in any of them is taken over, and while one of them
+    trains it the others wait.
 
     Raises:
         UserError: the folder cannot be made or written, or another run is at work in it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, beside: Path | None = None) -> None:
         self.folder = folder
+        self.beside = beside
         self._lock: int | None = None
+        self._turn: int | None = None
         if not distributed.is_main():
             return
         require_home(folder, (RUN, FAILED, "stages"))
@@ -50,9 +58,16 @@ class Store:
 
     def close(self) -> None:
         """Let other runs into the folder."""
+        self.end_turn()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def end_turn(self) -> None:
+        """Let other runs train the stage that this one has trained, or take it over."""
+        if self._turn is not None:
+            os.close(self._turn)
+            self._turn = None
 
     def __enter__(self) -> Store:
         return self
@@ -61,8 +76,17 @@ class Store:
         self.close()
 
     def stage(self, name: str, digest: str) -> StageStore:
-        """Return the store of one stage, whose settings and inputs have this digest."""
-        return StageStore(self.folder / "stages" / name, digest)
+        """Return the store of one stage, whose settings and inputs have this digest: of equal ones one is trained."""
+        own = StageStore(self.folder / "stages" / name, digest)
+        if self.beside is not None and distributed.is_main() and own.finished() is None:
+            self.end_turn()
+            self._turn = _turn(self.beside / ".turns" / f"{name}-{digest}")
+            for path in self.beside.glob(f"*/stages/{name}"):
+                if _lends(path, digest):
+                    own.take_over(path)
+                    self.end_turn()
+                    break
+        return own
 
 
 class StageStore:
@@ -114,6 +138,15 @@ class StageStore:
         self._write("finished.json", sealed(record | {"digest": self.digest}).encode())
         if distributed.is_main():
             (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    def take_over(self, lender: Path) -> None:
+        """Make the finished stage of another run this run's own."""
+        with _explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+            for name in PARTS:
+                with written_whole(self.folder / name) as temporary:
+                    shutil.copyfile(lender / name, temporary)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of the log."""
@@ -176,6 +209,23 @@ class StageStore:
         except (SafetensorError, OSError, KeyError):
             pass
         raise UserError(f"{path}: is damaged; delete the folder {self.folder} to train it again")
+
+
+def _lends(folder: Path, digest: str) -> bool:
+    """Return whether a folder holds a finished stage of this digest, unharmed; its own run says what is wrong."""
+    try:
+        return StageStore(folder, digest).finished() is not None
+    except UserError:
+        return False
+
+
+def _turn(path: Path) -> int:
+    """Wait until no other process holds this lock, and hold it."""
+    with _explained(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
