@@ -63,9 +63,12 @@ def begun(cell: Toy, folder: Path) -> None:
     record.write(folder, records.physics(settings=settings, seed=cell.seed, finished=""))
 
 
-def run(cell: Toy, folder: Path, tested: Sequence[str] | None = None, **recorded) -> None:
+def run(
+    cell: Toy, folder: Path, tested: Sequence[str] | None = None, ceiling: float | None = None, **recorded
+) -> None:
     """Write the evidence of a run: errors that the seed and the settings decide.
 
+    `ceiling` is the error of the codec alone, where there is one.
     `tested` names its test trajectories; the error of one follows its name, t0 to t7, wherever it stands.
     """
     hard = 1.0 + np.arange(NUM_TRAJECTORIES) / 4
@@ -86,6 +89,11 @@ def run(cell: Toy, folder: Path, tested: Sequence[str] | None = None, **recorded
         Row("", "", 0, "pdebench", "persistence", index, "nrmse", "u", np.nan, 2.0)
         for index in range(len(errors))
     ]
+    if ceiling is not None:
+        rows += [
+            Row("", "", 0, "pdebench", "codec ceiling", index, "nrmse", "u", np.nan, ceiling)
+            for index in range(len(errors))
+        ]
     costs = {"num_parameters": 10.0 * cell.head.width, "training_seconds": 5.0 + cell.seed}
     rows += [Row("", "", 0, "cost", "operator", -1, name, "", np.nan, value) for name, value in costs.items()]
     store = RowStore(folder, run=folder.name, seed=cell.seed)

@@ -158,7 +158,9 @@ def test_a_misspelt_metric_costs_one_cell_not_the_study(tmp_path, metric, messag
     with pytest.raises(UserError, match=message):
         carry_out(study(metric=PrimaryMetric(**metric)), tmp_path, in_turn(runner), silent)
     assert runner.ran == ALL[:1]
-    require_metric(tmp_path / "base-seed0", PrimaryMetric())
+    require_metric(tmp_path / "base-seed0", study())
+    with pytest.raises(UserError, match="see 'pays' of the study"):
+        require_metric(tmp_path / "base-seed0", study(pays={"operator": "persistance"}))
 
 
 CHANGES = {

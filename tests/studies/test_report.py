@@ -8,10 +8,11 @@ import pytest
 import records
 from toy_study import Toy, changed, finish, study
 from ups import record
-from ups.reports.wording import MINUS
+from ups.reports.wording import MINUS, percent
 from ups.statistics.bootstrap import Interval
+from ups.statistics.families import noise_floor
 from ups.studies.folder import read_study
-from ups.studies.report import answer, signed, variant_line, write_study_report
+from ups.studies.report import alarms, answer, judged, signed, write_study_report
 from ups.studies.study import Decision
 from ups.studies.verdicts import Judgement
 from ups.types import UserError
@@ -65,7 +66,7 @@ def test_the_page_says_question_rule_verdicts_and_confounds(folder):
 def test_both_forms_say_the_same_numbers(folder):
     page, markdown = str(Text((folder / "report.html").read_text())), (folder / "report.md").read_text()
     read = read_study(folder)
-    for line in [variant_line(read, runs) for runs in read.variants]:
+    for line in judged(read)[0]:
         if line.judgement:
             assert line.judgement.text in page
             assert line.judgement.text in markdown
@@ -89,7 +90,7 @@ def test_a_study_without_confounds_says_so_and_two_seeds_give_no_verdict(tmp_pat
     text = (tmp_path / "report.md").read_text()
     assert "None: the pairs of runs differ in nothing but what is declared." in text
     assert "- planted: not enough seeds: 2 of at least 3 (+90 %" in text
-    assert "judged one by one" not in text
+    assert "share that confidence" not in text
 
 
 def fail(folder, name, reason="it diverged"):
@@ -146,10 +147,58 @@ def test_what_the_user_wrote_does_not_become_markup(tmp_path):
     assert "<b>a|b" not in (tmp_path / "report.md").read_text()
 
 
-def test_the_chance_of_a_false_verdict_grows_with_the_variants(folder):
+def test_all_verdicts_together_have_the_stated_confidence(tmp_path):
+    """Of two effects, one sure and one that only alone would pass, the second is within noise."""
+    sure, alone = {"planted": ("effect=0.3",)}, {"slight": ("effect=0.022",)}
+    finish(study(variants=alone, seeds=range(5)), tmp_path / "alone")
+    finish(study(variants=alone | {"nothing": ("head.width=5",)} | sure, seeds=range(5)), tmp_path / "all")
+    found = {
+        folder: {line.runs.name: line.judgement for line in judged(read_study(tmp_path / folder))[0][1:]}
+        for folder in ("alone", "all")
+    }
+    assert found["alone"]["slight"].word == "better"
+    assert found["all"]["planted"].word == "better"
+    assert found["all"]["slight"].word == "within noise"
+    one, many = found["alone"]["slight"].effect, found["all"]["slight"].effect
+    assert many.mean == one.mean
+    assert many.low < 0.0 < one.low
+    write_study_report(tmp_path / "all")
+    assert "The 3 verdicts share that confidence (Holm)" in (tmp_path / "all" / "report.md").read_text()
+
+
+def test_the_noise_floor_and_the_seeds_that_the_smallest_change_takes_are_said(folder):
     text = (folder / "report.md").read_text()
-    assert "2 variants are judged one by one" in text
-    assert "9.8 %" in text  # 1 - 0.95^2
+    apart = noise_floor(read_study(folder).base.scores.mean(1))
+    assert f"differ in the seed alone differ by {percent(apart)}" in text
+    assert "| Seeds to see 2 % |" in text
+    lines = {line.runs.name: line.seeds_needed for line in judged(read_study(folder))[0]}
+    assert lines["base"] is None
+    assert lines["nothing"] >= 3
+
+
+def test_a_rung_of_the_base_is_judged_against_the_one_that_it_has_to_beat(tmp_path):
+    finish(study(pays={"operator": "persistence"}, seeds=range(5)), tmp_path)
+    write_study_report(tmp_path)
+    page, text = str(Text((tmp_path / "report.html").read_text())), (tmp_path / "report.md").read_text()
+    (line,) = judged(read_study(tmp_path))[1]
+    share = 1 - read_study(tmp_path).base.scores.mean() / 2.0
+    assert line.judgement.effect.mean == pytest.approx(share)
+    assert f"- operator against persistence: {line.judgement.text}" in text
+    assert "What pays in the base" in page
+    assert "The 3 verdicts share" in text
+
+
+def test_what_the_training_found_wrong_and_an_error_that_cannot_be_are_said(tmp_path):
+    finding = {"operator": records.fitted(updates=100, finding="the rollout is lost after update 40")}
+    finish(study(), tmp_path, planted_seed1={"stages": finding}, nothing_seed1={"ceiling": 9.0})
+    said = list(alarms(read_study(tmp_path)))
+    assert "planted, training of operator: the rollout is lost after update 40" in said
+    assert len(said) == 1  # one seed of three has such a row: nothing is concluded
+    high = {f"nothing_seed{seed}": {"ceiling": 9.0} for seed in (0, 1, 2)}
+    low = {f"planted_seed{seed}": {"ceiling": 0.1} for seed in (0, 1, 2)}
+    finish(study(), tmp_path / "high", **high, **low)
+    (line,) = alarms(read_study(tmp_path / "high"))
+    assert line.startswith("nothing: its error lies below that of the codec alone")
 
 
 def test_a_report_of_an_unfinished_study_is_refused(tmp_path):
@@ -167,7 +216,7 @@ def test_a_change_is_written_with_its_sign():
 
 def test_the_base_is_not_judged(folder):
     read = read_study(folder)
-    line = variant_line(read, read.base)
+    line = judged(read)[0][0]
     assert (line.judgement, line.diff, line.confounds) == (None, [], [])
     assert line.error.low < line.error.mean < line.error.high
     assert read.base_settings == Toy().model_dump(mode="json")

@@ -89,6 +89,36 @@ def paired_bootstrap(
     return _interval(skill, resampled, influence, confidence)
 
 
+def paired_level(
+    variant: Values, baseline: Values, num_resamples: int = 10_000, seed: int = 0, least: float = 1e-6
+) -> float:
+    """Return the p-value that belongs to `paired_bootstrap`: 1 - the highest confidence that excludes a skill of 0.
+
+    Found by halving on a logarithmic scale to 1 %; at least `least`.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    grid, reference = (np.atleast_2d(np.asarray(values, dtype=np.float64)) for values in (variant, baseline))
+    if not (np.isfinite(grid).all() and np.isfinite(reference).all()):
+        raise ValueError("a value is not finite")
+    skill = float(_skill(grid.mean(), reference.mean()))
+    if not np.isfinite(skill):
+        return least
+    resampled = np.sort(np.asarray(_skill(*_resampled_means([grid, reference], num_resamples, seed))))
+    influence = (1.0 - skill) * reference - grid
+
+    def excluded(level: float) -> bool:
+        _, low, high = _interval(skill, resampled, influence, 1.0 - level)
+        return not low <= 0.0 <= high
+
+    low, high = np.log(least), 0.0
+    while high - low > 0.01:
+        middle = (low + high) / 2.0
+        low, high = (low, middle) if excluded(np.exp(middle)) else (middle, high)
+    return float(np.exp(high))
+
+
 def verdict(variant: Values, baseline: Values, seed: int = 0, confidence: float = 0.95) -> Verdict:
     """Say what a variant does to the error: "buys 18 % ± 3", "harms a factor of 29 [22, 37]" or "within noise".
 

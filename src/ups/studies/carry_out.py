@@ -18,7 +18,7 @@ from ups.config import Settings, digest, nearest
 from ups.evaluation.rows import query
 from ups.files import FAILED, written_whole
 from ups.progress import Progress
-from ups.studies.study import BASE, NAME, Cell, PrimaryMetric, Study, begin, cells
+from ups.studies.study import BASE, NAME, Cell, Design, Study, begin, cells
 from ups.training.fit import DivergenceError
 from ups.types import UserError
 
@@ -58,7 +58,7 @@ def carry_out(study: Study, folder: Path, engine: Engine, progress: Progress) ->
     before = total - len(left)
     if before:
         progress(before / total, f"{before} of {total} finished before")
-        require_metric(next(folder / cell.name for cell in cells(study) if cell not in left), study.metric)
+        require_metric(next(folder / cell.name for cell in cells(study) if cell not in left), study)
 
     def of_all(fraction: float, text: str) -> None:
         progress((before + fraction * len(left)) / total, text)
@@ -66,7 +66,7 @@ def carry_out(study: Study, folder: Path, engine: Engine, progress: Progress) ->
     with closing(engine(study, folder, left, of_all)) as ended:
         for number, (cell, reason) in enumerate(ended, 1):
             if not reason:
-                require_metric(folder / cell.name, study.metric)
+                require_metric(folder / cell.name, study)
                 continue
             if cell.variant == BASE and not any(folder.glob("*/run.json")):
                 ended.close()
@@ -130,14 +130,19 @@ def withdraw(folder: Path) -> None:
             path.rmdir()
 
 
-def require_metric(folder: Path, metric: PrimaryMetric) -> None:
-    """See that a run has rows of the metric, so that a misspelt name costs one cell, not the study.
+def require_metric(folder: Path, design: Design) -> None:
+    """See that a run has rows of the metric for every rung that is judged: a misspelt name costs one cell.
 
     Raises:
         UserError: it has none; the message names the nearest that it has.
     """
+    metric = design.metric
     found = query(folder / "rows.parquet", "select distinct protocol, stepper, metric from rows")
     names = {" / ".join(names) for names in zip(*found.values(), strict=True)}
-    wanted = f"{metric.protocol} / {metric.stepper} / {metric.metric}"
-    if wanted not in names:
-        raise UserError(f"{folder}: no rows of {wanted}{nearest(wanted, names)}; see 'metric' of the study")
+    wanted = {metric.stepper: "metric"} | {rung: "pays" for pair in design.pays.items() for rung in pair}
+    for stepper, setting in wanted.items():
+        rows = f"{metric.protocol} / {stepper} / {metric.metric}"
+        if rows not in names:
+            raise UserError(
+                f"{folder}: no rows of {rows}{nearest(rows, names)}; see '{setting}' of the study"
+            )

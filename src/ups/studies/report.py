@@ -12,13 +12,15 @@ import numpy as np
 from ups.reports.drawing import look, to_png, to_svg
 from ups.reports.page import flatten, write_page
 from ups.reports.wording import percent, signed
-from ups.statistics.bootstrap import Interval, bootstrap_mean
+from ups.statistics.bootstrap import Interval, bootstrap_mean, paired_level
+from ups.statistics.families import holm_levels, noise_floor, seeds_needed
 from ups.studies.confounds import Confound, Difference, confounds, is_declared, settings_diff, withholding
 from ups.studies.figures import Effect, paired_effects
 from ups.studies.folder import StudyFolder, VariantRuns, read_study
 from ups.studies.images import write_study_images
 from ups.studies.probe_table import PREFIX, describe_weights, probe_table
-from ups.studies.verdicts import UNKNOWN, Judgement, effect_by_seed, judge, rule
+from ups.studies.study import Decision, Design
+from ups.studies.verdicts import UNKNOWN, Judgement, can_be_judged, effect_by_seed, judge, rule
 
 TITLE = "Paired effect of every variant"
 CAPTION = (
@@ -26,6 +28,8 @@ CAPTION = (
     "Diamond: the mean with its interval over seeds and {units}, which decides. Where the dots scatter more than they "
     "lie to one side, the difference is noise."
 )
+CEILING = "codec ceiling"
+"""The error of the codec alone, as rows call it."""
 SHADED = " Shaded: too small to matter."
 
 
@@ -38,6 +42,16 @@ class VariantLine(NamedTuple):
     diff: list[tuple[Difference, bool]]
     """The settings that differ from the base's, each with whether the variant declares it."""
     confounds: list[Confound]
+    seeds_needed: int | None = None
+    """How many paired seeds would find the smallest change that matters."""
+
+
+class RungLine(NamedTuple):
+    """A rung of the base against another of its rungs."""
+
+    name: str
+    other: str
+    judgement: Judgement
 
 
 def write_study_report(folder: Path) -> None:
@@ -47,16 +61,19 @@ def write_study_report(folder: Path) -> None:
         UserError: it is not the folder of a study, a cell has not ended, or all runs of the base failed.
     """
     study = read_study(folder)
-    lines = [variant_line(study, runs) for runs in study.variants]
+    lines, rungs = judged(study)
     probes = probe_table(study)
     answers = [f"{line.runs.name}: {answer(line.judgement)}" for line in lines if line.judgement]
+    answers += [f"{rung.name} against {rung.other}: {answer(rung.judgement)}" for rung in rungs]
     units = "probe vectors" if study.design.metric.protocol.startswith(PREFIX) else "test trajectories"
     content = {
         "name": folder.resolve().name,
         "design": study.design,
-        "rule": rule(study.design.decision, units),
+        "rule": rule(study.design.decision, units, len(lines) - 1 + len(rungs)),
         "units": units,
         "lines": lines,
+        "rungs": rungs,
+        "seeds_wanted": bool(study.design.decision.minimal_percent),
         "probes": probes,
         "images": write_study_images(study, folder / "figures"),
         "answers": [*answers, *(probes.headlines if probes else ())],
@@ -75,14 +92,42 @@ def write_study_report(folder: Path) -> None:
     )
 
 
-def variant_line(study: StudyFolder, runs: VariantRuns) -> VariantLine:
+def judged(study: StudyFolder) -> tuple[list[VariantLine], list[RungLine]]:
+    """Judge every variant against the base, and the rungs of the base that have to pay, as one family (Holm)."""
+    design = study.design
+    pairs = {name: (study.base.of(name), study.base.of(other)) for name, other in design.pays.items()}
+    asked = {runs.name: study.paired(runs) for runs in study.variants[1:]}
+    testable = {
+        key: paired_level(mine.scores, base.scores)
+        for key, (mine, base) in (
+            {("variant", k): v for k, v in asked.items()} | {("rung", k): v for k, v in pairs.items()}
+        ).items()
+        if can_be_judged(mine.scores, base.scores)
+    }
+    levels = dict(
+        zip(testable, holm_levels(list(testable.values()), 1.0 - design.decision.confidence), strict=True)
+    )
+
+    def decision(key: tuple[str, str]) -> Decision:
+        level = levels.get(key, 1.0 - design.decision.confidence)
+        return design.decision.model_copy(update={"confidence": 1.0 - level})
+
+    lines = [variant_line(study, runs, decision(("variant", runs.name))) for runs in study.variants]
+    better = design.metric.smaller_is_better
+    return lines, [
+        RungLine(name, design.pays[name], judge(mine.scores, other.scores, decision(("rung", name)), better))
+        for name, (mine, other) in pairs.items()
+    ]
+
+
+def variant_line(study: StudyFolder, runs: VariantRuns, decision: Decision) -> VariantLine:
     """Judge one variant against the base, on the seeds with which both finished, and find what else differs."""
     design = study.design
     error = bootstrap_mean(runs.scores, confidence=design.decision.confidence) if runs.seeds else UNKNOWN
     if runs is study.base:
         return VariantLine(runs, error, None, [], [])
     mine, base = study.paired(runs)
-    judgement = judge(mine.scores, base.scores, design.decision, design.metric.smaller_is_better)
+    judgement = judge(mine.scores, base.scores, decision, design.metric.smaller_is_better)
     found = confounds(base.records, mine.records, runs.assignments)
     if reason := objection(study, mine, base, found):
         judgement = Judgement("no verdict", f"no verdict: {reason}", UNKNOWN)
@@ -95,7 +140,17 @@ def variant_line(study: StudyFolder, runs: VariantRuns) -> VariantLine:
         judgement,
         [(difference, is_declared(difference.path, runs.assignments)) for difference in diff],
         found,
+        needed(mine, base, design),
     )
+
+
+def needed(mine: VariantRuns, base: VariantRuns, design: Design) -> int | None:
+    """Return how many seeds would find the smallest change that matters; None where nobody said what matters."""
+    smallest = design.decision.minimal_percent / 100.0
+    if not smallest or mine.scores.shape != base.scores.shape or not mine.scores.size:
+        return None
+    changes = effect_by_seed(mine.scores, base.scores, design.metric.smaller_is_better)
+    return seeds_needed(changes, smallest, 1.0 - design.decision.confidence)
 
 
 def objection(study: StudyFolder, mine: VariantRuns, base: VariantRuns, found: list[Confound]) -> str:
@@ -160,13 +215,39 @@ def remarks(study: StudyFolder, lines: list[VariantLine]) -> Iterator[str]:
         if line.confounds:
             names = ", ".join(dict.fromkeys(confound.path for confound in line.confounds))
             yield f"{line.runs.name} differs from the base in more than it declares: {names}."
-    num_variants = len(study.design.variants)
-    if num_variants > 1:
-        chance = 1.0 - study.design.decision.confidence**num_variants
-        yield (
-            f"{num_variants} variants are judged one by one: without any true effect, at least one would be called "
-            f"better or worse in up to {percent(chance)} of such studies."
-        )
+    yield from floor(study)
+    yield from alarms(study)
+
+
+def floor(study: StudyFolder) -> Iterator[str]:
+    """Say how far two runs of the base lie apart that differ in nothing but the seed."""
+    if study.base.scores.size:
+        apart = noise_floor(study.base.scores.mean(1))
+        if apart == apart:
+            yield (
+                f"Two runs of the base that differ in the seed alone differ by {percent(apart)}, typically "
+                f"({len(study.base.seeds)} seeds); a change that was seen once says nothing below that."
+            )
+
+
+def alarms(study: StudyFolder) -> Iterator[str]:
+    """Yield what the trainings themselves found wrong, and errors that are smaller than any can be."""
+    metric = study.design.metric
+    for runs in study.variants:
+        said = {
+            f"{name}: {stage['finding']}"
+            for record in runs.records
+            for name, stage in record.get("stages", {}).items()
+            if stage.get("finding")
+        }
+        for finding in sorted(said):
+            yield f"{runs.name}, training of {finding}"
+        ceiling = runs.of(CEILING, required=False).scores
+        if metric.smaller_is_better and ceiling.size and (runs.scores.mean(1) < ceiling.mean(1)).any():
+            yield (
+                f"{runs.name}: its error lies below that of the codec alone, which no forecast in its space can; "
+                "something is scored that was seen, or another thing than is said."
+            )
 
 
 def draw(study: StudyFolder, lines: list[VariantLine], path: Path) -> str:

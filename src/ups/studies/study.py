@@ -64,6 +64,8 @@ class Design(Settings):
     """What decides."""
     decision: Decision = Decision()
     """How it decides."""
+    pays: dict[str, str] = {}
+    """Rungs of the base, each with the rung that it has to beat by the same metric: {corrector: operator}."""
 
     @field_validator("seeds")
     @classmethod

@@ -67,6 +67,16 @@ def judge(
     return Judgement(word, f"{word} by {size(effect)}", effect)
 
 
+def can_be_judged(variant: Scores, base: Scores) -> bool:
+    """Return whether `judge` decides by an interval: enough seeds, the same trajectories, and all finite."""
+    return (
+        variant.shape == base.shape
+        and base.shape[0] >= MIN_SEEDS
+        and base.shape[1] > 0
+        and bool(np.isfinite(variant).all() and np.isfinite(base).all())
+    )
+
+
 def effect_of(variant: Scores, base: Scores, confidence: float, smaller_is_better: bool) -> Interval:
     """Return the relative change of the mean, positive where the variant is better, and its paired interval."""
     removed = paired_bootstrap(variant, base, confidence=confidence)
@@ -80,13 +90,19 @@ def effect_by_seed(variant: Scores, base: Scores, smaller_is_better: bool) -> Fl
     return -change if smaller_is_better else change
 
 
-def rule(decision: Decision, units: str = "test trajectories") -> str:
-    """Say the rule in one sentence; `units` is what a run has several values of the metric for."""
+def rule(decision: Decision, units: str = "test trajectories", num_judged: int = 1) -> str:
+    """Say the rule in a few sentences; `units` is what a run has several values of the metric for."""
     confidence = f"{100.0 * decision.confidence:g} %"
     matters = (
         f" and the change is at least {decision.minimal_percent:g} %" if decision.minimal_percent else ""
     )
+    shared = (
+        f" The {num_judged} verdicts share that confidence (Holm): intervals are as wide as it takes for all verdicts "
+        f"together to be right in {confidence} of such studies."
+        if num_judged > 1
+        else ""
+    )
     return (
         f"A variant is better or worse if the {confidence} interval of the paired relative change of the metric, over "
-        f"seeds and {units}, excludes zero{matters}; fewer than {MIN_SEEDS} seeds give no verdict."
+        f"seeds and {units}, excludes zero{matters}; fewer than {MIN_SEEDS} seeds give no verdict.{shared}"
     )

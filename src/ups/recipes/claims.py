@@ -1,0 +1,140 @@
+"""Studies that answer claims of the reports which this project starts from (docs/claims.md), in short forms.
+
+All stand on one base: the source system's golden settings, small enough for two cores. Its operator is poor, as
+theirs was, so that a corrector has something to do.
+"""
+
+from __future__ import annotations
+
+from ups.config import override
+from ups.recipes import burgers
+from ups.runs.settings import Run
+from ups.studies.study import Decision, PrimaryMetric, Study
+
+SEEDS = (0, 1, 2, 3, 4)
+
+
+def corrector_training() -> Study[Run]:
+    """Light against golden, and which of its three changes does it: updates, learning rate, weight decay."""
+    return Study[Run](
+        question="Is a corrector that is trained less better, and by which of the three changes?",
+        base=_golden(),
+        variants={
+            "light": (
+                "corrector_training.updates=300",
+                "corrector_training.learning_rate=1.2e-4",
+                "corrector_training.weight_decay=0.05",
+            ),
+            "fewer_updates": ("corrector_training.updates=300",),
+            "lower_rate": ("corrector_training.learning_rate=1.2e-4",),
+            "more_decay": ("corrector_training.weight_decay=0.05",),
+        },
+        seeds=SEEDS,
+        metric=_ensemble(),
+        decision=Decision(minimal_percent=5.0),
+        pays={"corrector": "operator", "colored_noise": "operator"},
+    )
+
+
+def corrector_noise() -> Study[Run]:
+    """Which noise levels a corrector is trained at, and how they are weighted: Beta, uniform, stratified, ramp."""
+    return Study[Run](
+        question="Do Beta(1.2, 1.2) noise levels help against uniform and stratified ones, and do other weights?",
+        base=_golden(),
+        variants={
+            "uniform": ("corrector.time_law.kind=uniform",),
+            "stratified": ("corrector.time_law.kind=stratified",),
+            "ramp": ("corrector.weighting.kind=ramp",),
+            "data_error": ("corrector.weighting.kind=data_error",),
+        },
+        seeds=SEEDS,
+        metric=_ensemble(),
+        decision=Decision(minimal_percent=5.0),
+    )
+
+
+def corrector_network() -> Study[Run]:
+    """Are three layers on single tokens enough for the residual: deeper, wider, attention, no rolled-out states."""
+    return Study[Run](
+        question="Is a token-wise MLP of three layers enough for the residual?",
+        base=_golden(),
+        variants={
+            "six_layers": ("corrector.network.depth=6",),
+            "attention": (
+                "corrector.network.kind=transformer",
+                "corrector.network.hidden_dim=64",
+                "corrector.network.num_heads=4",
+                "corrector.network.depth=3",
+            ),
+            "true_states_only": ("corrector.rolled_steps=0",),
+        },
+        seeds=SEEDS,
+        metric=_ensemble(),
+        decision=Decision(minimal_percent=5.0),
+    )
+
+
+def operator_training() -> Study[Run]:
+    """Twice the updates, a rollout loss, tighter clipping, Muon, and blocks in one stack, for the golden operator."""
+    return Study[Run](
+        question="Do more updates, a rollout loss, tighter clipping, Muon or a flat stack change the golden operator?",
+        base=override(_golden(), ["corrector=null"]),
+        variants={
+            "twice_the_updates": ("training.updates=3000",),
+            "rollout_loss": ("training.unroll=[[0,1],[0.5,3]]",),
+            "clip_half": ("training.clip=0.5",),
+            "muon": ("training.optimizer=muon",),
+            "stacked": (
+                "operator.kind=transformer",
+                "operator.hidden_dim=48",
+                "operator.num_heads=4",
+                "operator.depth=3",
+                "operator.group_size=16",
+            ),
+        },
+        seeds=SEEDS,
+        metric=PrimaryMetric(protocol="pdebench", stepper="operator", metric="nrmse"),
+        decision=Decision(minimal_percent=5.0),
+    )
+
+
+def operator_size() -> Study[Run]:
+    """More numbers in a token, more tokens, more width: the capacity ladder of the reports, small."""
+    return Study[Run](
+        question="Do more numbers, more tokens or more width make the golden operator better?",
+        base=override(_golden(), ["corrector=null"]),
+        variants={
+            "tokens_of_32": ("codec.dim=32",),
+            "twice_the_tokens": ("codec.num_levels=1",),
+            "twice_the_width": ("operator.hidden_dim=96",),
+        },
+        seeds=SEEDS,
+        metric=PrimaryMetric(protocol="pdebench", stepper="operator", metric="nrmse"),
+        decision=Decision(minimal_percent=5.0),
+    )
+
+
+def _golden() -> Run:
+    """Golden on 64 cells: 16 tokens of 16 numbers, a U-transformer of width 48, 20 windows in an update."""
+    return override(
+        burgers.golden(),
+        [
+            *("data.nu=[0.01]", "data.num_trajectories=200", "data.num_cells=64", "data.num_frames=21"),
+            *("operator.hidden_dim=48", "operator.num_heads=4", "operator.group_size=16"),
+            *(
+                "corrector.network.hidden_dim=64",
+                "corrector.num_steps=4",
+                "num_members=8",
+                "solver_cells=[64]",
+            ),
+            *("codec_training.updates=400", "codec_training.batch_size=20"),
+            *("training.updates=1500", "training.batch_size=20", "training.schedule=cosine"),
+            "training.num_validations=3",
+            *("corrector_training.updates=800", "corrector_training.batch_size=20"),
+            "corrector_training.learning_rate=3e-4",
+        ],
+    )
+
+
+def _ensemble() -> PrimaryMetric:
+    return PrimaryMetric(protocol="pdebench", stepper="corrector", metric="fair_crps")
