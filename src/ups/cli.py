@@ -98,6 +98,33 @@ def study(
         run_study(chosen, folder, choose(engine, Asked(name, tuple(settings or ())), chosen, workers))
 
 
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of finished runs.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The folder of the page [default: comparisons/RUN-RUN].")
+    ] = None,
+    rates: Annotated[
+        Path | None, typer.Option(help="A settings file of what an hour costs: per_hour, currency.")
+    ] = None,
+) -> None:
+    """Put runs side by side: what differs, paired changes rung by rung, trainings, costs."""
+    from ups.files import made_whole, require_home, require_outside
+    from ups.studies.compare import compare as compare_runs
+    from ups.studies.compare_page import NAME, findings, read_rates, write_comparison
+
+    folder = out or Path("comparisons") / "-".join(run.resolve().name for run in runs)[:200]
+    require_outside(folder)
+    require_home(folder, (NAME,))
+    prices = read_rates(rates) if rates else None
+    found = compare_runs(runs)
+    with made_whole(folder) as temporary:
+        write_comparison(found, temporary, prices)
+    for line in findings(found):
+        typer.echo(line)
+    typer.echo(f"report: {folder / 'report.html'}", err=True)
+
+
 @app.command("list")
 def list_recipes() -> None:
     """Show the recipes and the studies, one line each."""

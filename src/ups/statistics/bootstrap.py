@@ -22,6 +22,9 @@ Values = Float[np.ndarray, "trajectory"] | Float[np.ndarray, "seed trajectory"]
 Grid = Float[np.ndarray, "seed trajectory"]
 Number = Float[np.ndarray, "..."] | float
 
+SETTLED = 0.95
+"""Beyond this confidence the resamples of a few seeds say nothing of the tails (three seeds have ten different means),
+and the interval widens as Student's does."""
 NUM_DRAWN_AT_ONCE = 1_000_000  # bounds the memory of a bootstrap, whatever the number of trajectories
 
 
@@ -191,19 +194,22 @@ def _interval(
 ) -> Interval:
     if influence.size == 1:
         return Interval(estimate, -np.inf, np.inf)
-    levels = ((1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0)
+    settled = min(confidence, SETTLED)
+    levels = ((1.0 - settled) / 2.0, (1.0 + settled) / 2.0)
     low, high = np.quantile(resampled, levels, method="inverted_cdf")
-    stretch = _stretch(influence, confidence)
+    stretch = _stretch(influence, settled, confidence)
     return Interval(
         estimate, float(estimate + stretch * (low - estimate)), float(estimate + stretch * (high - estimate))
     )
 
 
-def _stretch(influence: Grid, confidence: float) -> float:
-    """Return how much wider Student's interval is than the bootstrap's for so few seeds and trajectories.
+def _stretch(influence: Grid, settled: float, confidence: float) -> float:
+    """Return how much wider Student's interval of a confidence is than the bootstrap's of `settled`.
 
     The mean of n values has variance s^2 / n, its bootstrap (n - 1) / n of that; and the normal quantile becomes
-    Student's, its degrees of freedom after Welch and Satterthwaite from the parts of seeds and of trajectories.
+    Student's, its degrees of freedom after Welch and Satterthwaite from the parts of seeds and of trajectories. Beyond
+    `settled` each part widens by its own quantile (as in Graybill and Wang 1980, J. Am. Stat. Assoc. 75, 869): where
+    three seeds happen to agree, Welch's many degrees of freedom would call the tails light.
     """
     parts = [
         (np.var(means, ddof=1) / len(means), len(means) - 1)
@@ -215,9 +221,14 @@ def _stretch(influence: Grid, confidence: float) -> float:
         return 1.0
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
     of_bootstrap = sum(part * degrees / (degrees + 1) for part, degrees in parts)
-    level = (1.0 + confidence) / 2.0
+
+    def width(level: float) -> float:
+        return np.sqrt(sum(student_quantile((1.0 + level) / 2.0, float(d)) ** 2 * part for part, d in parts))
+
+    wide = student_quantile((1.0 + settled) / 2.0, freedom)
+    tails = width(confidence) / width(settled) if confidence > settled else 1.0
     return float(
-        student_quantile(level, freedom) / NormalDist().inv_cdf(level) * np.sqrt(variance / of_bootstrap)
+        tails * wide / NormalDist().inv_cdf((1.0 + settled) / 2.0) * np.sqrt(variance / of_bootstrap)
     )
 
 

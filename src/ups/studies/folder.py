@@ -61,7 +61,7 @@ class VariantRuns:
     @cached_property
     def tested(self) -> tuple[tuple[str, ...], ...]:
         """The identities of the test trajectories of each run; empty for a run whose numbers are of whole sets."""
-        return tuple(_identities(folder) for folder in self.folders)
+        return tuple(identities(folder) for folder in self.folders)
 
     @property
     def rows(self) -> list[Path]:
@@ -128,17 +128,21 @@ class StudyFolder:
         return self.variants[0]
 
     def paired(self, runs: VariantRuns) -> tuple[VariantRuns, VariantRuns]:
-        """Return a variant and the base on the seeds with which both finished and the trajectories that all were shown.
+        """Return a variant and the base on the seeds with which both finished, and on the trajectories of both."""
+        return paired(runs.only(self.base.seeds), self.base.only(runs.seeds))
 
-        Trajectories are the same if initial condition and parameters are, whatever their place in the rows.
-        """
-        mine, base = runs.only(self.base.seeds), self.base.only(runs.seeds)
-        tested = [*mine.tested, *base.tested]
-        if not tested or not all(tested):
-            return mine, base
-        common = set(tested[0]).intersection(*tested)
-        kept = tuple(name for name in tested[0] if name in common)
-        return mine.on(kept), base.on(kept)
+
+def paired(mine: VariantRuns, base: VariantRuns) -> tuple[VariantRuns, VariantRuns]:
+    """Return runs of the same seeds, scored on the trajectories that all of them were shown.
+
+    Trajectories are the same if initial condition and parameters are, whatever their place in the rows.
+    """
+    tested = [*mine.tested, *base.tested]
+    if not tested or not all(tested):
+        return mine, base
+    common = set(tested[0]).intersection(*tested)
+    kept = tuple(name for name in tested[0] if name in common)
+    return mine.on(kept), base.on(kept)
 
 
 def read_study(folder: Path) -> StudyFolder:
@@ -166,7 +170,8 @@ def read_study(folder: Path) -> StudyFolder:
     return StudyFolder(folder, design, base_settings, tuple(variants))
 
 
-def _identities(folder: Path) -> tuple[str, ...]:
+def identities(folder: Path) -> tuple[str, ...]:
+    """Return what a run was tested on, in the order of its rows; empty where its numbers are of whole sets."""
     return tuple(read_identities(folder, TESTED)) if (folder / TESTED).exists() else ()
 
 
