@@ -95,7 +95,7 @@ def study(
         end_with_the_parent()
         one_cell(chosen, folder, only)
     else:
-        run_study(chosen, folder, choose(engine, Asked(name, tuple(settings or ())), chosen, workers))
+        run_study(chosen, folder, *choose(engine, Asked(name, tuple(settings or ())), chosen, workers))
 
 
 @app.command()

@@ -151,7 +151,9 @@ def test_ray_runs_cells_and_one_whose_worker_is_killed_again(scripted, tmp_path,
 
 def test_an_engine_is_chosen_by_name_and_number():
     study = toy_study.study()
-    assert choose("local", Asked("toy"), study, workers=1) is None
-    assert choose("local", Asked("toy"), study, workers=2) is not None
+    assert choose("local", Asked("toy"), study, workers=1) == (None, 1)
+    engine, at_once = choose("local", Asked("toy"), study, workers=2)
+    assert engine is not None
+    assert at_once == 2
     with pytest.raises(UserError, match="local or ray"):
         choose("slurm", Asked("toy"), study)

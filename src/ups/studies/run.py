@@ -10,19 +10,22 @@ from ups.config import nearest
 from ups.progress import bar
 from ups.runs.kinds import run
 from ups.studies.carry_out import Engine, attempt, carry_out, failure, in_turn
+from ups.studies.cost import say
 from ups.studies.report import write_study_report
-from ups.studies.study import Study, begin, cells
+from ups.studies.study import NAME, Study, begin, cells
 from ups.types import UserError
 
 
-def study(definition: Study, folder: Path, engine: Engine | None = None) -> None:
+def study(definition: Study, folder: Path, engine: Engine | None = None, at_once: int = 1) -> None:
     """Run every variant with every seed, compare them by the study's rule, write the report. Run again to resume.
 
-    Without an engine the cells run in turn, in this process.
+    Without an engine the cells run in turn, in this process; `at_once` is how many an engine has at a time.
 
     Raises:
         UserError: cells failed; the others are in the report.
     """
+    if not (folder / NAME).exists():
+        sys.stderr.write(f"{say(definition, at_once)}\n")
     if engine is None:
         carry_out(definition, folder, in_turn(partial(run, beside=folder)), _line)
     else:

@@ -56,8 +56,15 @@ class Task(NamedTuple):
     log: Path
 
 
-def choose(engine: str, asked: Asked, study: Study, workers: int | None = None) -> Engine | None:
-    """Return the engine of this name; None, which is the process itself, where one cell runs at a time.
+class Chosen(NamedTuple):
+    """An engine, None for the process itself, and how many cells it runs at a time on the cores of this machine."""
+
+    engine: Engine | None
+    at_once: int
+
+
+def choose(engine: str, asked: Asked, study: Study, workers: int | None = None) -> Chosen:
+    """Return the engine of this name; where one cell runs at a time it is the process itself.
 
     Raises:
         UserError: there is no engine of that name, or it cannot be had.
@@ -67,10 +74,10 @@ def choose(engine: str, asked: Asked, study: Study, workers: int | None = None) 
     at_once = workers or (1 if torch.cuda.is_available() else min(cores, number))
     threads = max(1, cores // at_once)
     if engine == "ray":
-        return on_ray(asked, threads)
+        return Chosen(on_ray(asked, threads), at_once)
     if engine != "local":
         raise UserError(f"--engine {shown(engine)}: local or ray")
-    return on_cores(asked, at_once, threads) if at_once > 1 else None
+    return Chosen(on_cores(asked, at_once, threads) if at_once > 1 else None, at_once)
 
 
 def tasks(asked: Asked, folder: Path, left: Sequence[Cell], threads: int) -> list[Task]:
