@@ -88,3 +88,12 @@ def test_a_study_whose_base_never_finished_has_nothing_to_compare_with(tmp_path)
 def test_a_folder_that_is_no_study_is_one_line(tmp_path):
     with pytest.raises(UserError, match="not the folder of a study"):
         read_study(tmp_path)
+
+
+def test_a_rung_is_found_by_its_folder_whatever_tables_call_it(tmp_path):
+    ladder = {"ladder": [{"name": "persistence", "kind": "trivial", "folder": "still"}]}
+    finish(study(), tmp_path, **{f"base_seed{seed}": ladder for seed in (0, 1, 2)})
+    base = read_study(tmp_path).base
+    assert (base.of("still").scores == base.of("persistence").scores).all()
+    with pytest.raises(UserError, match="no rows of pdebench / stil / nrmse"):
+        _ = base.of("stil").scores

@@ -140,9 +140,16 @@ def require_metric(folder: Path, design: Design) -> None:
     found = query(folder / "rows.parquet", "select distinct protocol, stepper, metric from rows")
     names = {" / ".join(names) for names in zip(*found.values(), strict=True)}
     wanted = {metric.stepper: "metric"} | {rung: "pays" for pair in design.pays.items() for rung in pair}
+    made = record.read(folder).model_dump(mode="json")
     for stepper, setting in wanted.items():
-        rows = f"{metric.protocol} / {stepper} / {metric.metric}"
+        rows = f"{metric.protocol} / {label(made, stepper)} / {metric.metric}"
         if rows not in names:
             raise UserError(
                 f"{folder}: no rows of {rows}{nearest(rows, names)}; see '{setting}' of the study"
             )
+
+
+def label(made: dict[str, Any], stepper: str) -> str:
+    """Return what the rows of a run call a rung that is named as tables call it, or by its folder in `stages/`."""
+    ladder = {rung["folder"]: rung["name"] for rung in made.get("ladder", ()) if rung.get("folder")}
+    return ladder.get(stepper, stepper)

@@ -15,7 +15,7 @@ from ups.config import validate
 from ups.evaluation.rows import query, trajectory_scores
 from ups.record import TESTED, read_identities
 from ups.reports.run_folder import read_run
-from ups.studies.carry_out import failure
+from ups.studies.carry_out import failure, label
 from ups.studies.confounds import Record
 from ups.studies.study import BASE, Cell, Design, PrimaryMetric, read_definition
 from ups.types import UserError
@@ -79,13 +79,16 @@ class VariantRuns:
             return np.empty((0, 0))
         wanted = self.metric
         each = [trajectory_scores(path, wanted.protocol, wanted.metric) for path in self.rows]
-        missing = [path for path, scores in zip(self.rows, each, strict=True) if wanted.stepper not in scores]
+        names = [label(record, wanted.stepper) for record in self.records]
+        missing = [
+            path for path, scores, name in zip(self.rows, each, names, strict=True) if name not in scores
+        ]
         if missing:
             raise UserError(
                 f"{missing[0]}: no rows of {wanted.protocol} / {wanted.stepper} / {wanted.metric}; delete the folder "
                 "to run this cell again"
             )
-        values = [scores[wanted.stepper][0] for scores in each]
+        values = [scores[name][0] for scores, name in zip(each, names, strict=True)]
         if self.kept is not None:
             places = [dict(zip(tested, range(len(tested)), strict=True)) for tested in self.tested]
             values = [

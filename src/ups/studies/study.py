@@ -65,7 +65,8 @@ class Design(Settings):
     decision: Decision = Decision()
     """How it decides."""
     pays: dict[str, str] = {}
-    """Rungs of the base, each with the rung that it has to beat by the same metric: {corrector: operator}."""
+    """Rungs of the base, each with the rung that it has to beat by the same metric: {corrector: operator}; named as
+    their folders in `stages/`, or as in tables."""
 
     @field_validator("seeds")
     @classmethod
