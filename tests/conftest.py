@@ -1,5 +1,6 @@
 import fcntl
 import os
+from functools import partial
 
 import pytest
 import torch
@@ -39,6 +40,17 @@ def shared(tmp_path_factory):
 def cache(shared):
     """A cache folder of its own, so that tests neither use nor leave anything in the user's."""
     os.environ["UPS_CACHE"] = str(shared("cache", lambda folder: folder.mkdir()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_timings():
+    """Costs are timed over fewer frames: more than half of what the evaluation of a tiny run takes."""
+    from ups.evaluation import ladder
+    from ups.evaluation.cost import measure_cost
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ladder, "measure_cost", partial(measure_cost, num_frames=4, num_repeats=2))
+        yield
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
@@ -176,10 +177,12 @@ def pure_noise(process: NoiseProcess, like: Tokens, generator: Generator) -> Tok
     return process.corrupt(torch.zeros_like(normal), normal, normal.new_ones(len(normal)))
 
 
+@lru_cache
 def shifted_grid(process: NoiseProcess, num_steps: int, shift: float) -> Float[Tensor, " time"]:
     """Return the process's grid with sigma / alpha multiplied by `shift` between its ends.
 
-    On the linear path t becomes shift t / (1 + (shift - 1) t). Source: Esser et al., arXiv:2403.03206, section 5.3.2.
+    On the linear path t becomes shift t / (1 + (shift - 1) t). Every draw of a forecast asks for it again, so it is
+    kept. Source: Esser et al., arXiv:2403.03206, section 5.3.2.
     """
     grid = process.grid(num_steps)
     inner = process.time(process.logsnr(grid[1:-1]) - 2 * math.log(shift))
