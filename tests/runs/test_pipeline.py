@@ -231,3 +231,11 @@ def test_every_equation_climbs_the_ladder(tmp_path, equation):
         write_report(tmp_path / equation)
         page = (tmp_path / equation / "report.html").read_text()
         assert "error of the truth" in page
+
+
+def test_where_all_is_still_after_one_frame_the_run_ends_and_says_so(tmp_path):
+    """Nothing is left of an error of zero: neither a share of it nor of what changed."""
+    short = ["baselines={}", "training.updates=8", "training.warmup=2", "solver_cells=[32]"]
+    settings = override(tiny(), [*short, "data.equation=burgers", "data.nu=[1e9]"])
+    run(settings, tmp_path)
+    assert (tmp_path / "report.html").exists()

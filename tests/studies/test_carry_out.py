@@ -133,6 +133,11 @@ def test_a_variant_that_its_data_refuse_fails_alone(tmp_path):
 
 def test_a_base_that_is_refused_before_it_begins_ends_the_study_and_leaves_nothing(tmp_path):
     runner = Failing(begun=False, base_seed0=UserError("data.folder nowhere: no such folder"))
+    for name in ("logs/base-seed0.txt", ".turns/operator-abc"):  # what an engine and a store leave
+        (tmp_path / "new" / name).parent.mkdir(parents=True)
+        (tmp_path / "new" / name).touch()
+    begin(study(), tmp_path / "other")
+    (tmp_path / "other" / "study.json").rename(tmp_path / "new" / "study.json")
     with pytest.raises(UserError, match=r"data\.folder nowhere"):
         carry_out(study(), tmp_path / "new", in_turn(runner), silent)
     assert runner.ran == []

@@ -17,7 +17,8 @@ from ups.evaluation.ladder import measure
 from ups.evaluation.rows import query
 from ups.images import bench as image_bench
 from ups.runs import pipeline
-from ups.studies.run import study
+from ups.studies.run import one_cell, study
+from ups.studies.study import read_definition
 from ups.training import fit
 from ups.training.fit import DivergenceError
 from ups.types import UserError
@@ -158,3 +159,24 @@ def test_a_study_killed_in_the_middle_ends_with_the_numbers_of_one_that_ran_in_t
     whole, again = numbers(finished), numbers(tmp_path)
     assert again.keys() == {"base-seed0", "still-seed0"}
     assert all(np.array_equal(whole[name], again[name]) for name in again)
+
+
+def test_one_cell_can_be_carried_out_alone_and_a_wrong_name_is_told(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr("ups.studies.run.run", lambda settings, folder, beside: ran.append(folder.name))
+    one_cell(toy_study.study(), tmp_path / "study", "planted-seed1")
+    assert ran == ["planted-seed1"]
+    assert read_definition(tmp_path / "study") == toy_study.study().model_dump(mode="json")
+    with pytest.raises(UserError, match=r"--only planted-sed1: no such cell \(did you mean 'planted-seed1'"):
+        one_cell(toy_study.study(), tmp_path / "study", "planted-sed1")
+
+
+def test_a_base_that_is_refused_is_one_line_and_leaves_nothing_behind(tmp_path):
+    home = Path(tiny_study.__file__)
+    command = [sys.executable, "-m", "ups", "study", f"{home}:rates", "seeds=[0,1,2]", "--workers", "2"]
+    command += ["base.operator.modes=100", "--out", str(tmp_path / "new")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(home.parent), *sys.path])}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert found.returncode == 2, found.stderr
+    assert found.stderr.splitlines()[-1].startswith("error: ")
+    assert not (tmp_path / "new").exists()

@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -123,6 +124,15 @@ def test_a_window_longer_than_the_data_is_found_before_training():
     update, _ = updater(toy.Shift(), unroll=[[0.0, 1], [0.9, 17]])
     with pytest.raises(UserError, match=r"17 frames but the longest window needs 18"):
         check(update.stage, update.train, update.settings)
+
+
+def test_data_in_which_nothing_changes_are_refused_before_training():
+    update, _ = updater(toy.Shift())
+    still = replace(update.train, values=update.train.values[:, :1].expand_as(update.train.values).clone())
+    with pytest.raises(UserError, match="nothing changes from frame to frame"):
+        check(update.stage, still, update.settings)
+    still.values[3, 5] += 1.0
+    check(update.stage, still, update.settings)
 
 
 def test_a_batch_that_the_processes_cannot_share_is_refused(monkeypatch):

@@ -121,7 +121,7 @@ def _findings(run: RunFolder, table: LadderTable, row: LadderRow) -> Iterator[st
         if reference.rung.num_members > 1:
             yield from _about_the_perfect(table, reference, row)
             continue
-        share = reference.error.mean / row.error.mean
+        share = reference.error.mean / row.error.mean if row.error.mean else np.inf
         if 0.005 < share < np.inf:
             yield (
                 f"{reference.rung.name} is a reference: it sees the truth and still has "

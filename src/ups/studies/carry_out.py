@@ -7,6 +7,7 @@ fails is written down, with its reason, and the others go on.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -20,6 +21,7 @@ from ups.files import FAILED, written_whole
 from ups.progress import Progress
 from ups.studies.study import BASE, NAME, Cell, Design, Study, begin, cells
 from ups.training.fit import DivergenceError
+from ups.training.store import TURNS
 from ups.types import UserError
 
 R = TypeVar("R", bound=Settings)
@@ -27,6 +29,10 @@ R = TypeVar("R", bound=Settings)
 RunCell = Callable[[R, Path], None]
 """Trains and measures one run, resumes what it left unfinished in that folder, and writes `run.json` (with "settings",
 and "finished" at the end) and `rows.parquet`."""
+
+
+LOGS = "logs"
+"""In the folder of a study: what each cell said while it ran in a process of its own."""
 
 
 class Ended(NamedTuple):
@@ -125,6 +131,10 @@ def withdraw(folder: Path) -> None:
     """Remove a study of which no run has begun: its base is at fault, and may be changed."""
     for path in (*folder.glob(f"*/{FAILED}"), folder / NAME):
         path.unlink(missing_ok=True)
+    for name in (LOGS, TURNS):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for path in folder.glob("*-seed*/.lock"):
+        path.unlink()
     for path in (*folder.glob("*-seed*"), folder):
         if not any(path.iterdir()):
             path.rmdir()

@@ -22,12 +22,10 @@ import torch
 
 from ups.config import shown
 from ups.progress import Progress
-from ups.studies.carry_out import Ended, Engine, failure
+from ups.studies.carry_out import LOGS, Ended, Engine, failure
 from ups.studies.study import Cell, Study
 from ups.types import UserError
 
-LOGS = "logs"
-"""In the folder of a study: what each cell said while it ran."""
 ATTEMPTS = 3
 """How often a cell is begun whose process is killed."""
 LOOK_EVERY_SECONDS = 0.1
@@ -207,6 +205,7 @@ def _start(task: Task) -> subprocess.Popen:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which then lets each save its checkpoint
             env={**os.environ, **task.environment, PARENT: str(os.getpid())},
         )
 

@@ -134,7 +134,8 @@ def fit(
                 shelf.append({"update": state.update, **row})
                 watch.log(row, state.update)
             if progress is not None and distributed.is_main():
-                text = f"loss {row['loss'] / row['trivial']:.3g} of trivial, {state.speed:.3g} updates/s"
+                share = row["loss"] / row["trivial"] if row["trivial"] else math.inf
+                text = f"loss {share:.3g} of trivial, {state.speed:.3g} updates/s"
                 progress(plan.progress(state.update), text)
             if state.num_skipped > settings.max_skips:
                 raise DivergenceError(

@@ -21,6 +21,8 @@ from ups.files import FAILED, RUN, require_home, sealed, unsealed, written_whole
 from ups.training import distributed
 from ups.types import UserError
 
+TURNS = ".turns"
+"""In a folder of runs that share stages: a lock for each stage."""
 PARTS = ("plan.json", "log.jsonl", "model.safetensors", "finished.json")
 """Of a finished stage; the last one says that the others are whole."""
 
@@ -80,7 +82,7 @@ class Store:
         own = StageStore(self.folder / "stages" / name, digest)
         if self.beside is not None and distributed.is_main() and own.finished() is None:
             self.end_turn()
-            self._turn = _turn(self.beside / ".turns" / f"{name}-{digest}")
+            self._turn = _turn(self.beside / TURNS / f"{name}-{digest}")
             for path in self.beside.glob(f"*/stages/{name}"):
                 if _lends(path, digest):
                     own.take_over(path)

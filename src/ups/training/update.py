@@ -130,7 +130,7 @@ class Updater:
 
 
 def check(stage: Stage, train: Trajectory, settings: Fit) -> None:
-    """See that every window fits into the data, that they have the symmetries, and that processes can share a batch.
+    """See that windows fit into data in which something changes, and symmetries and processes to the batches.
 
     Raises:
         UserError: they do not.
@@ -141,6 +141,11 @@ def check(stage: Stage, train: Trajectory, settings: Fit) -> None:
         raise UserError(
             f"stage '{stage.name}': trajectories have {num_frames} frames but the longest window needs {length}; "
             "shorten 'unroll' or the context"
+        )
+    if length > 1 and bool((train.values[:, 1:] == train.values[:, :-1]).all()):
+        raise UserError(
+            f"stage '{stage.name}': in the training trajectories nothing changes from frame to frame, so there is "
+            "nothing to learn; other parameters, another dt, or other data"
         )
     if settings.symmetries:
         symmetries.check(train, settings.symmetries)
