@@ -113,20 +113,20 @@ def test_the_size_is_the_mean_square():
 def test_a_hundred_thousand_known_frames_take_seconds():
     generator = torch.Generator().manual_seed(0)
     known = torch.view_as_complex(torch.randn(100_000, 1, 17, 2, generator=generator))
-    begun = time.monotonic()
+    begun = time.process_time()
     found = find_alike(known[:1000], known)
     assert found.tolist() == list(range(1000))
-    assert time.monotonic() - begun < 10
+    assert time.process_time() - begun < 10
 
 
 def test_a_thousand_frames_that_are_all_alike_take_seconds():
     """Every pair is a candidate, as where all data are one wave of random phase."""
     x = torch.arange(64) / 64 * 2 * torch.pi
     waves = torch.sin(x + torch.linspace(0, 600, 1000)[:, None])[:, None]
-    begun = time.monotonic()
+    begun = time.process_time()
     assert groups(waves) == [0] * 1000
     mine, each = long_waves(waves[:300]), torch.arange(1000) // 10
     found = find_alike(mine, long_waves(waves), apart=(each[:300], each))
     assert (each[found] != each[:300]).all()
     assert (found >= 0).all()
-    assert time.monotonic() - begun < 20
+    assert time.process_time() - begun < 20
