@@ -120,7 +120,7 @@ def test_the_run_folder_is_named_after_the_recipe_and_what_was_changed(ups, tmp_
 
 def test_the_study_folder_is_named_after_the_study_and_what_was_changed(ups, tmp_path, monkeypatch):
     folders = []
-    monkeypatch.setattr("ups.studies.run.study", lambda definition, folder: folders.append(folder))
+    monkeypatch.setattr("ups.studies.run.study", lambda definition, folder, *engine: folders.append(folder))
     assert ups("study", STUDY)[0] == 0
     assert ups("study", STUDY, "seeds=[0,1]", "base.training.updates=3")[0] == 0
     assert ups("study", STUDY, "--out", "here")[0] == 0

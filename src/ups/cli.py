@@ -339,9 +339,12 @@ def data_export(
 def main() -> None:
     """Run the command line. Exit 0: done; 2: the user's input is at fault, in one line; 1: a failure of ours."""
     try:
-        sys.exit(app(prog_name="ups", standalone_mode=False))
+        code = app(prog_name="ups", standalone_mode=False)
     except Exception as error:
         _explain(error)
+    if code == 128 + signal.SIGINT:
+        typer.echo("interrupted; the same command goes on where it was", err=True)
+    sys.exit(code)
 
 
 LONGEST = 290

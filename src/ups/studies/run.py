@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ups.config import nearest
+from ups.files import require_home
 from ups.progress import bar
 from ups.runs.kinds import run
 from ups.studies.carry_out import Engine, attempt, carry_out, failure, in_turn
@@ -24,6 +25,7 @@ def study(definition: Study, folder: Path, engine: Engine | None = None, at_once
     Raises:
         UserError: cells failed; the others are in the report.
     """
+    require_home(folder, (NAME,))
     if not (folder / NAME).exists():
         sys.stderr.write(f"{say(definition, at_once)}\n")
     if engine is None:
