@@ -56,7 +56,17 @@ def two_at_once():
 def test_a_cell_is_the_command_for_it_alone_and_cells_of_one_seed_are_not_begun_together(tmp_path):
     made = tasks(Asked("toy", ("seeds=[0,1]",)), tmp_path, list(cells(toy_study.study(seeds=(0, 1)))), 3)
     assert [task.cell.name for task in made[:3]] == ["base-seed0", "base-seed1", "planted-seed0"]
-    words = ("-m", "ups", "study", "toy", "seeds=[0,1]", "--out", str(tmp_path), "--only", "base-seed0")
+    words = (
+        "-m",
+        "ups",
+        "study",
+        "toy",
+        "seeds=[0,1]",
+        "--out",
+        str(tmp_path.resolve()),
+        "--only",
+        "base-seed0",
+    )
     assert made[0].command[1:] == words
     assert made[0].environment["OMP_NUM_THREADS"] == "3"
 

@@ -109,8 +109,8 @@ def compare(folders: Sequence[Path]) -> Comparison:
     lines = [Pair(groups[0], group, rung, question) for rung in rungs for group in groups]
     asked = [line for line in lines if line.is_asked(differing)]
     levels = holm_levels([paired_level(line.mine.scores, line.other.scores) for line in asked], LEVEL)
-    settled = {id(line): level for line, level in zip(asked, levels, strict=True)}
-    judged = tuple(line.judged(differing, settled.get(id(line), LEVEL)) for line in lines)
+    settled = {(line.rung, line.group.name): level for line, level in zip(asked, levels, strict=True)}
+    judged = tuple(line.judged(differing, settled.get((line.rung, line.group.name), LEVEL)) for line in lines)
     equal = tuple(
         rung
         for rung in rungs

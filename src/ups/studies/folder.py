@@ -50,13 +50,15 @@ class VariantRuns:
         """Return the same runs, scored on some of their test trajectories."""
         return replace(self, kept=kept)
 
-    def of(self, stepper: str, required: bool = True) -> VariantRuns:
-        """Return the same runs, scored by another of their steppers; no runs at all if it may be missing and is."""
-        other = replace(self, metric=self.metric.model_copy(update={"stepper": stepper}))
-        names = (self.metric.protocol, stepper, self.metric.metric)
+    def of(self, stepper: str) -> VariantRuns:
+        """Return the same runs, scored by another of their steppers."""
+        return replace(self, metric=self.metric.model_copy(update={"stepper": stepper}))
+
+    def has(self, stepper: str) -> bool:
+        """Return whether there are runs, and every one has rows of the metric for a stepper."""
         asked = "select count(*) as number from rows where protocol = ? and stepper = ? and metric = ?"
-        there = required or all(query(path, asked, list(names))["number"][0] for path in self.rows)
-        return other if there else other.only(())
+        names = [self.metric.protocol, stepper, self.metric.metric]
+        return bool(self.rows) and all(query(path, asked, names)["number"][0] for path in self.rows)
 
     @cached_property
     def tested(self) -> tuple[tuple[str, ...], ...]:

@@ -242,8 +242,9 @@ def alarms(study: StudyFolder) -> Iterator[str]:
         }
         for finding in sorted(said):
             yield f"{runs.name}, training of {finding}"
-        ceiling = runs.of(CEILING, required=False).scores
-        if metric.smaller_is_better and ceiling.size and (runs.scores.mean(1) < ceiling.mean(1)).any():
+        if not (metric.smaller_is_better and runs.has(CEILING)):
+            continue
+        if (runs.scores.mean(1) < runs.of(CEILING).scores.mean(1)).any():
             yield (
                 f"{runs.name}: its error lies below that of the codec alone, which no forecast in its space can; "
                 "something is scored that was seen, or another thing than is said."

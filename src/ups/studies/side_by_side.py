@@ -52,6 +52,8 @@ class Task(NamedTuple):
     command: tuple[str, ...]
     environment: dict[str, str]
     log: Path
+    home: Path | None = None
+    """Where relative names of files are meant."""
 
 
 class Chosen(NamedTuple):
@@ -91,10 +93,11 @@ def tasks(asked: Asked, folder: Path, left: Sequence[Cell], threads: int) -> lis
             cell,
             (
                 *(sys.executable, "-m", "ups", "study", asked.name, *asked.assignments),
-                *("--out", str(folder), "--only", cell.name),
+                *("--out", str(folder.resolve()), "--only", cell.name),
             ),
             environment,
             (folder / LOGS / f"{cell.name}.txt").resolve(),
+            Path.cwd(),
         )
         for cell in sorted(left, key=lambda cell: variants.index(cell.variant))
     ]
@@ -116,7 +119,7 @@ def on_cores(asked: Asked, workers: int, threads: int) -> Engine:
                 progress(done / len(left), _said(folder, [task for task, _ in running.values()], done, left))
                 for process in [process for process in running if process.poll() is not None]:
                     task, attempt = running.pop(process)
-                    if process.returncode < 0 and attempt < ATTEMPTS:
+                    if was_killed(process.returncode) and attempt < ATTEMPTS:
                         running[_start(task)] = task, attempt + 1
                         continue
                     done += 1
@@ -143,12 +146,13 @@ def on_ray(asked: Asked, threads: int, address: str | None = None) -> Engine:
         ) from None
 
     def engine(study: Study, folder: Path, left: Sequence[Cell], progress: Progress) -> Generator[Ended]:
+        waiting: dict[Any, Task] = {}
         mine = not ray.is_initialized()
         if mine:
             _join(ray, address)
         try:
             remote: Any = ray.remote(num_cpus=threads, max_retries=ATTEMPTS - 1)(_to_its_end)
-            waiting = {remote.remote(task): task for task in tasks(asked, folder, left, threads)}
+            waiting |= {remote.remote(task): task for task in tasks(asked, folder, left, threads)}
             done = 0
             while waiting:
                 found, _ = ray.wait(list(waiting), timeout=1.0)
@@ -178,6 +182,11 @@ def end_with_the_parent() -> None:
         threading.Thread(target=watch, daemon=True).start()
 
 
+def was_killed(code: int) -> bool:
+    """Return whether a process with this exit code died of a signal, or stopped at one after it saved a checkpoint."""
+    return code < 0 or code > 128
+
+
 def ended(task: Task, code: int, folder: Path) -> Ended:
     """Return what came of a process that has ended with an exit code.
 
@@ -189,7 +198,7 @@ def ended(task: Task, code: int, folder: Path) -> Ended:
         return Ended(task.cell, "")
     if code == FAILED_CELL:
         return Ended(task.cell, failure(folder / task.cell.name) or _last_line(task.log))
-    if code < 0 or code > 128:
+    if was_killed(code):
         name = signal.Signals(-code if code < 0 else code - 128).name
         raise UserError(
             f"{folder / task.cell.name}: killed by {name} {ATTEMPTS} times; is there memory for it? fewer --workers, "
@@ -202,6 +211,7 @@ def _start(task: Task) -> subprocess.Popen:
     with open(task.log, "ab") as log:
         return subprocess.Popen(
             task.command,
+            cwd=task.home,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -224,8 +234,12 @@ def _stop(running: Sequence[subprocess.Popen]) -> None:
 
 def _to_its_end(task: Task) -> int:
     """Run one process on the machine where this is called; one that is killed is begun again by whoever called."""
-    code = _start(task).wait()
-    if code < 0:
+    process = _start(task)
+    try:
+        code = process.wait()
+    finally:
+        _stop([process])  # of a study that is given up
+    if was_killed(code):
         os._exit(1)  # Ray begins a task again whose worker died
     return code
 
