@@ -26,22 +26,23 @@ from ups.data.blocks import BLOCK, Report, fill
 from ups.data.boundaries import Boundaries, bounded
 from ups.data.cache import cache_folder, cached
 from ups.data.rest import SPARE, Rest
+from ups.data.truth_error import truth_error
 from ups.progress import Progress
 from ups.solvers import initial
 from ups.solvers.equation import Equation, Initial, Steady
 from ups.solvers.equations import EQUATIONS
 from ups.solvers.kicks import Kicked, Kicks
-from ups.solvers.resampling import along_axes, on_grid, points_between, resample
+from ups.solvers.resampling import on_grid
 from ups.solvers.solve import solve
 from ups.solvers.stepper import Coarse
 from ups.streams import stream
-from ups.types import Axis, Field, Fields, Grid, Trajectory, UserError, no_periodic_line
+from ups.types import Axis, Fields, Grid, Trajectory, UserError, no_periodic_line
 
 GENERATOR = 1
 """Version of what the settings mean; counted up with every change of the numbers that come out."""
 
-CHECKED = 8
-"""Trajectories that are solved on a finer grid too, for the error of the truth."""
+CHECKED, CHECKED_CELLS = 8, 2**10
+"""Trajectories that are solved on a finer grid too, for the error of the truth, and cells beyond which fewer are."""
 
 AXES = ("x", "y", "z")
 
@@ -53,6 +54,16 @@ def _alone(value: Any) -> Any:
 Values = Annotated[tuple[float, ...], BeforeValidator(_alone)]
 Cells = Annotated[tuple[PositiveInt, ...], BeforeValidator(_alone), Len(1, len(AXES))]
 Lengths = Annotated[tuple[PositiveFloat, ...], BeforeValidator(_alone)]
+
+PARAMETERS = ("nu", "speed", "rho", "r", "strength", "feed", "kill")
+SIGNED = ("speed", "r")
+"""Parameters that may be negative."""
+
+NUM_FIELDS = {"seeds": 2, "pdebench_noise": 2}
+"""Fields of the laws of initial conditions that are not of one field."""
+
+SEEDS_APART = 1_000_000
+"""White noise of seed s begins at PDEBench's seed 1,000,000 s."""
 
 WORKING = 8
 """States of a block, about, that an integrator holds beside its frames."""
@@ -74,6 +85,9 @@ class Simulated(Settings):
         "allen_cahn",
         "korteweg_de_vries",
         "swift_hohenberg",
+        "vorticity",
+        "gray_scott",
+        "fitzhugh_nagumo",
     ] = "burgers"
     """Which equation; Burgers has PDEBench's convention, diffusion nu/pi."""
     nu: Values = ()
@@ -84,10 +98,19 @@ class Simulated(Settings):
     """Rate of growth of Fisher-KPP."""
     r: Values = ()
     """Distance of Swift-Hohenberg from the onset of its patterns."""
+    strength: Values = ()
+    """Of the fixed forcing that stirs a vorticity; 0 lets it decay."""
+    feed: Values = ()
+    """Rate at which Gray-Scott's first substance is fed."""
+    kill: Values = ()
+    """Rate at which Gray-Scott's second substance is removed, beyond that of feeding."""
+    between: bool = False
+    """Draw parameters uniformly between the least and the greatest of their values, not among them."""
     shared_initial: bool = False
     """Start every combination of the parameters from the same initial conditions, as PDEBench's files do."""
     initial: Initial | None = None
-    """Law of the initial conditions: PDEBench's with its quirks (a line only), or clean sums of long waves."""
+    """Law of the initial conditions: PDEBench's with its quirks (a line only), clean sums of long waves, FNO's Gaussian
+    fields, PDEBench's white noise (row k is its seed k), or the seeds of Gray-Scott's patterns."""
     offset: NonNegativeFloat = 0.0
     """Largest size of the random mean that is added to an initial condition."""
     forcing: Kicks | None = None
@@ -116,20 +139,31 @@ class Simulated(Settings):
     @model_validator(mode="after")
     def _fits(self) -> Simulated:
         default = EQUATIONS[self.equation].data
-        for name in ("nu", "speed", "rho", "r"):
+        for name in PARAMETERS:
             values = getattr(self, name)
             if values and name not in default.params:
                 raise ValueError(
                     f"{self.equation} has no parameter {name} (it has {', '.join(default.params) or 'none'})"
                 )
-            if not all(math.isfinite(value) and (value >= 0 or name in ("speed", "r")) for value in values):
+            if not all(math.isfinite(value) and (value >= 0 or name in SIGNED) for value in values):
                 raise ValueError(f"{name} must be finite and not negative")
         if len(self.extent) > 1 and len(self.extent) != len(self.num_cells):
             raise ValueError(f"extent has {len(self.extent)} lengths for {len(self.num_cells)} axes")
         if self.initial == "pdebench_like" and len(self.num_cells) > 1:
             raise ValueError("initial=pdebench_like is a law of lines; choose initial=clean")
-        if self.offset and default.unit_range:
-            raise ValueError(f"initial conditions of {self.equation} are scaled to [0, 1]: leave offset at 0")
+        if self.initial and (self.initial == "pdebench_noise") != (default.initial == "pdebench_noise"):
+            raise ValueError(f"initial={self.initial} does not start {self.equation}; leave initial out")
+        if self.initial and NUM_FIELDS.get(self.initial, 1) != len(default.fields):
+            raise ValueError(
+                f"{self.equation} is of {len(default.fields)} fields and initial={self.initial} of "
+                f"{NUM_FIELDS.get(self.initial, 1)}; leave initial out"
+            )
+        if self.shared_initial and self.between:
+            raise ValueError("shared_initial has each of the values in turn: leave between out")
+        if self.offset and (default.unit_range or len(default.fields) > 1):
+            raise ValueError(
+                f"initial conditions of {self.equation} have a range of their own: leave offset at 0"
+            )
         self._check_solver()
         self._check_horizon()
         return self
@@ -145,7 +179,7 @@ class Simulated(Settings):
         grid = self._grid(cells)
         if reason := EQUATIONS[self.equation].obstacle(grid):
             raise ValueError(f"equation={self.equation} {reason}")
-        if not grid.is_periodic and cells != self.num_cells:
+        if not grid.is_periodic and cells != self.num_cells and not self._keeps_averages:
             raise ValueError("between walls every cell of the solver is kept: leave solver_cells out")
         if self.forcing:
             if cells != self.num_cells:
@@ -172,6 +206,11 @@ class Simulated(Settings):
             raise ValueError(
                 f"rest: {self.equation} has no steady states to find (valid: {', '.join(known)})"
             )
+
+    @property
+    def _keeps_averages(self) -> bool:
+        """Whether a frame is the averages over the solver's cells; every n-th of these is kept where it is not."""
+        return EQUATIONS[self.equation].data.initial == "pdebench_noise"
 
     @property
     def equation_class(self) -> type[Equation] | None:
@@ -209,33 +248,21 @@ class Simulated(Settings):
     def truth_floor(self) -> float | None:
         """Return how far the data are from the solution: nRMSE off the same on three times the solver's cells an axis.
 
-        The mean over all frames but the initial one of `CHECKED` trajectories; None under a forcing, where the solver
-        on this grid is the law, for steady problems, and where the finer solution fails. The centre of a cell is one
-        of the finer cells' too.
+        The mean over all frames but the initial one of `CHECKED` trajectories, fewer on a plane; None under a forcing,
+        where the solver on this grid is the law, for steady problems, from white noise on the cells, which is another
+        problem on finer ones, and where the finer solution fails.
         """
-        if self.forcing or self.rest:
+        if self.forcing or self.rest or self._keeps_averages:
             return None
         content, solver = self._content(), self._solver_grid()
-        first, params = (part[:CHECKED] for part in self._start(content, 0))
+        checked = max(1, CHECKED * CHECKED_CELLS // max(CHECKED_CELLS, math.prod(solver.shape)))
+        first, params = (part[:checked] for part in self._start(content, 0))
         equation = self._equation(params)
         times = content["dt"] * torch.arange(content["num_frames"], dtype=torch.float64)
         if content["warmup"]:
             first = solve(equation, first, times.new_tensor([0, content["warmup"]]), solver)[:, -1]
-        fine = solver.resized(*(3 * cells for cells in solver.shape))
         of_averages = EQUATIONS[self.equation].data.cells_hold == "averages"
-        finer_first = along_axes(resample if of_averages else points_between, first, solver, fine)
-        try:
-            own = solve(equation, first, times, solver)
-            finer = solve(equation, finer_first, times, fine)
-        except ValueError:
-            return None
-        finer = (
-            on_grid(finer, fine, solver)
-            if of_averages
-            else finer[:, :, :, *(slice(1, None, 3) for _ in fine.shape)]
-        )
-        error, size = ((part[:, 1:]).flatten(2).norm(dim=2) for part in (own - finer, finer))
-        return (error / size).mean().item()
+        return truth_error(equation, first, times, solver, of_averages)
 
     def _equation(self, params: Tensor) -> Equation:
         names = EQUATIONS[self.equation].data.params
@@ -245,8 +272,10 @@ class Simulated(Settings):
         """Return every choice that the values depend on, defaults filled in."""
         default = EQUATIONS[self.equation].data
         warmup = default.warmup if self.warmup is None else self.warmup
-        law = self.initial or (default.initial if len(self.num_cells) == 1 else "clean")
-        return self.model_dump(mode="json", exclude={"kind", "nu", "speed", "rho", "r"}) | {
+        law = self.initial or default.initial
+        if law == "pdebench_like" and len(self.num_cells) > 1:
+            law = "clean"
+        return self.model_dump(mode="json", exclude={"kind", *PARAMETERS}) | {
             "warmup": warmup,
             "dt": self.rest.time if self.rest else self.dt or default.dt,
             "num_frames": 2 if self.rest else self.num_frames or 41,
@@ -272,12 +301,15 @@ class Simulated(Settings):
     def _fields(self) -> Fields:
         default, solver = EQUATIONS[self.equation].data, self._solver_grid()
         # Every n-th solver cell is kept: the samples are the centres of wider cells, shifted to the left.
+        shift = 0.0 if self._keeps_averages else 0.5
         axes = tuple(
-            replace(axis, cells=cells, origin=axis.extent * (0.5 / axis.cells - 0.5 / cells))
+            replace(axis, cells=cells, origin=axis.extent * shift * (1 / axis.cells - 1 / cells))
             for axis, cells in zip(solver.axes, self.num_cells, strict=True)
         )
         return Fields(
-            each=(Field("u", conserved=default.is_conserved and not self.forcing),),
+            each=tuple(
+                replace(each, conserved=each.conserved and not self.forcing) for each in default.fields
+            ),
             grid=Grid(axes),
             dt=self._content()["dt"],
             params=tuple(default.params),
@@ -285,14 +317,15 @@ class Simulated(Settings):
 
     def _make(self, progress: Progress | None) -> dict[str, Tensor]:
         content = self._content()
-        frames, cells = content["num_frames"], math.prod(self.num_cells)
-        block = 8 * BLOCK * (frames + WORKING) * math.prod(content["solver_cells"])
+        frames, num_fields = content["num_frames"], len(EQUATIONS[self.equation].data.fields)
+        cells = num_fields * math.prod(self.num_cells)
+        block = 8 * BLOCK * (frames + WORKING) * num_fields * math.prod(content["solver_cells"])
         memory.require(
             4.0 * self.num_trajectories * frames * cells + block,
             f"data: {self.num_trajectories} trajectories of {frames} frames on {_spell(self.num_cells)} cells",
             "fewer of them",
         )
-        values = torch.empty(self.num_trajectories, content["num_frames"], 1, *self.num_cells)
+        values = torch.empty(self.num_trajectories, content["num_frames"], num_fields, *self.num_cells)
         params = torch.empty(self.num_trajectories, len(content["params"]))
 
         def make(block: int, report: Report) -> tuple[Tensor, Tensor]:
@@ -307,12 +340,9 @@ class Simulated(Settings):
         """Return the frames and parameters of one whole block."""
         first, params = self._start(content, block)
         equation, solver, warmup = self._equation(params), self._solver_grid(), content["warmup"]
-        kept = tuple(
-            slice(None, None, fine // cells) for fine, cells in zip(solver.shape, self.num_cells, strict=True)
-        )
         if self.rest:
             frames, places = self.rest.problems(cast(Steady, equation), first, solver, report)
-            return frames[:, :, :, *kept], params[places]
+            return self._kept(frames), params[places]
         times = warmup + content["dt"] * torch.arange(content["num_frames"], dtype=torch.float64)
         skipped = 1 if warmup else 0
         times = torch.cat([times.new_zeros(skipped), times])
@@ -320,20 +350,36 @@ class Simulated(Settings):
             if warmup:
                 first = solve(equation, first, times[:2], solver)[:, -1]
             return self._kicked(first, params, content["num_frames"], block, report), params
-        return solve(equation, first, times, solver, progress=report)[:, skipped:, :, *kept], params
+        return self._kept(solve(equation, first, times, solver, progress=report)[:, skipped:]), params
+
+    def _kept(self, frames: Tensor) -> Tensor:
+        """Return what is kept of frames on the solver's grid."""
+        solver = self._solver_grid()
+        if self._keeps_averages:
+            return on_grid(frames, solver, self._grid(self.num_cells))
+        strides = (fine // cells for fine, cells in zip(solver.shape, self.num_cells, strict=True))
+        return frames[(..., *(slice(None, None, stride) for stride in strides))]
 
     def _start(self, content: dict[str, Any], block: int) -> tuple[Tensor, Tensor]:
         """Return the initial frames, on the solver's grid, and the parameters of one block; of rest, some spare."""
-        combinations = torch.tensor(list(product(*content["params"].values())), dtype=torch.float64)
-        num = BLOCK + (SPARE if self.rest else 0)
+        values = list(content["params"].values())
+        combinations = torch.tensor(list(product(*values)), dtype=torch.float64)
+        num, solver = BLOCK + (SPARE if self.rest else 0), self._solver_grid()
 
         def start(block: int) -> Tensor:
+            if content["initial"] == "pdebench_noise":
+                row = self.seed * SEEDS_APART + block * num
+                return initial.pdebench_noise(range(row, row + num), self._grid(self.num_cells), solver)
             generator, scaled = stream(self.seed, "initial", block), EQUATIONS[self.equation].data.unit_range
-            return initial.start(content["initial"], num, self._solver_grid(), generator, self.offset, scaled)
+            return initial.start(content["initial"], num, solver, generator, self.offset, scaled)
 
         if not self.shared_initial:
-            draw = torch.randint(len(combinations), (num,), generator=stream(self.seed, "params", block))
-            return start(block), combinations[draw]
+            generator = stream(self.seed, "params", block)
+            if self.between:
+                low, high = combinations.amin(0), combinations.amax(0)
+                share = torch.rand(num, len(values), generator=generator, dtype=torch.float64)
+                return start(block), low + (high - low) * share
+            return start(block), combinations[torch.randint(len(combinations), (num,), generator=generator)]
         index = block * BLOCK + torch.arange(BLOCK)
         chosen, index = combinations[index % len(combinations)], index // len(combinations)
         first = int(index[0]) // BLOCK

@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ups.solvers.modes import Frame
-from ups.types import Grid
+from ups.types import Field, Grid
 
 Parameter = float | Float[Tensor, "batch"]
 
-Initial = Literal["pdebench_like", "clean"]
+Initial = Literal["pdebench_like", "clean", "gaussian_field", "pdebench_noise", "seeds"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Defaults:
     initial: Initial = "clean"
     unit_range: bool = False
     """Whether initial frames are scaled to [0, 1]."""
-    is_conserved: bool = True
-    """Whether the integral of the field over the domain is constant."""
+    fields: tuple[Field, ...] = (Field("u", conserved=True),)
+    """What the equation is of; whether its integral over the domain is constant."""
     cells_hold: Literal["points", "averages"] = "points"
     """What the solver's numbers are: values at the centres of the cells, or averages over them."""
     refinement: int = 1
@@ -42,7 +42,7 @@ class Defaults:
 
 @runtime_checkable
 class Equation(Protocol):
-    """An evolution equation of one field: a frozen dataclass of its parameters, numbers or one per trajectory.
+    """An evolution equation: a frozen dataclass of its parameters, numbers or one per trajectory.
 
     Those of the house have `data` too, the `Defaults` of theirs.
     """
@@ -68,6 +68,11 @@ class Steady(Equation, Protocol):
     def rate(self, frame: Frame, grid: Grid) -> Frame:
         """Return u_t, which is zero in a steady state."""
         ...
+
+
+def fields_of(equation: type[Equation]) -> tuple[Field, ...]:
+    """Return what an equation is of: one field where it has no `data`."""
+    return getattr(equation, "data", Defaults()).fields
 
 
 def per_mode(parameter: Parameter, grid: Grid) -> Tensor:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from itertools import product
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
 from ups.solvers.equation import Initial
+from ups.solvers.modes import Modes
 from ups.types import Grid
 
 _HIGHEST = 4  # mode
@@ -19,9 +21,13 @@ _WINDOW_WIDTH = 0.01  # of the window's edges, as a fraction of the extent
 
 def start(
     law: Initial, num: int, grid: Grid, generator: Generator, offset: float = 0.0, is_scaled: bool = False
-) -> Float[Tensor, "batch 1 *grid"]:
+) -> Float[Tensor, "batch field *grid"]:
     """Return frames of a law, each raised by a number uniform in [-offset, offset], or scaled to [0, 1]."""
-    if len(grid) > 1 or not grid.is_periodic:
+    if law == "gaussian_field":
+        frames = gaussian_field(num, grid, generator)
+    elif law == "seeds":
+        frames = seeds(num, grid, generator)
+    elif len(grid) > 1 or not grid.is_periodic:
         frames = waves(num, grid, generator)
     elif law == "clean":
         frames = clean(num, *grid.shape, *grid.extent, generator)
@@ -104,6 +110,58 @@ def waves(num: int, grid: Grid, generator: Generator) -> Float[Tensor, "batch 1 
             size = size * angle.cos().reshape(-1, 1, *shape)
         frames += size
     return frames
+
+
+def gaussian_field(
+    num: int, grid: Grid, generator: Generator, decay: float = 2.5, inverse_length: float = 7.0
+) -> Float[Tensor, "batch 1 *grid"]:
+    """Return zero-mean Gaussian fields of the covariance 2 l^(2 a - n) (l^2 - lap)^-a, as FNO's code draws them.
+
+    a is `decay`, l `inverse_length`, n the number of axes; between walls the field continues evenly. (The paper
+    writes the covariance without the 2, which the code's factor sqrt(2) before complex numbers of variance 2 adds.)
+    Source: Li et al., Fourier Neural Operator, arXiv:2010.08895, appendix A.3.3, and its `random_fields.py`.
+    """
+    modes = Modes(grid)
+    power = 2 * inverse_length ** (2 * decay - len(grid)) * (modes.squared() + inverse_length**2) ** -decay
+    power[(0,) * len(grid)] = 0
+    white = torch.randn(num, 1, *grid.shape, generator=generator, dtype=torch.float64)
+    return modes.back(modes.forth(white) * (power * math.prod(grid.shape) / math.prod(grid.extent)).sqrt())
+
+
+def pdebench_noise(
+    rows: range, grid: Grid, solver: Grid | None = None
+) -> Float[Tensor, "batch 2 *solver_grid"]:
+    """Return white noise of two fields, one normal number a cell: row k is what PDEBench draws for its seed k.
+
+    On a finer grid of a solver it is constant over each cell of the grid.
+    Source: Takamoto et al., PDEBench, arXiv:2210.07182, appendix D (2D diffusion-reaction).
+    """
+    drawn = np.stack([np.random.default_rng(row).standard_normal((2, *grid.shape)) for row in rows])
+    frames = torch.from_numpy(drawn)
+    for place, (cells, fine) in enumerate(zip(grid.shape, (solver or grid).shape, strict=True), 2):
+        frames = frames.repeat_interleave(fine // cells, place)
+    return frames
+
+
+def seeds(num: int, grid: Grid, generator: Generator, count: int = 10) -> Float[Tensor, "batch 2 *grid"]:
+    """Return u = 1 - s / 2 and v = s / 4 with bumps s of height 1 at random places, where Gray-Scott patterns begin.
+
+    1 - s is the product of 1 - g over `count` Gaussians g of a width uniform in [.04, .08] of the first side.
+    """
+    left = torch.ones(num, 1, *grid.shape, dtype=torch.float64)
+    for _ in range(count):
+        width = (0.04 + 0.04 * _uniform((num, 1, *(1,) * len(grid)), generator)) * grid.extent[0]
+        squared = torch.zeros_like(left)
+        for place, axis in enumerate(grid.axes):
+            shape = [1] * len(grid)
+            shape[place] = axis.cells
+            centre = axis.origin + axis.extent * _uniform((num, 1, *(1,) * len(grid)), generator)
+            distance = (axis.centres().reshape(shape) - centre).abs()
+            if axis.is_periodic:
+                distance = torch.minimum(distance, axis.extent - distance)
+            squared = squared + distance**2
+        left = left * (1 - torch.exp(-squared / (2 * width**2)))
+    return torch.cat([(1 + left) / 2, (1 - left) / 4], 1)
 
 
 def _centers(num_cells: int, extent: float) -> Float[Tensor, "cell"]:

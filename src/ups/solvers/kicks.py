@@ -88,7 +88,9 @@ class Kicked:
             raise ValueError("a kicked solver draws its kicks: give a generator")
         extent = self.solver.fields.grid.extent[0]
         kick = self.kicks.kick(len(state.averages), self.solver.num_cells, extent, generator)
-        return self.solver.advance(state._replace(averages=state.averages + kick.to(state.averages.device)))
+        return self.solver.advance(
+            state._replace(averages=state.averages + kick[:, None].to(state.averages.device))
+        )
 
     def decode(self, state: CoarseState) -> Float[Tensor, "batch 1 cell"]:
         """Return the frame on the native grid, in float32."""

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from ups.types import WALL, Grid, UserError, describe_boundaries
 
-Frame = Float[Tensor, "batch *grid"]
-Spectrum = Complex[Tensor, "batch *mode"]
+Frame = Float[Tensor, "*batch_and_grid"]
+"""Of one field [batch *grid]; several stand before the batch, so that the parameters of its rows broadcast."""
+
+Spectrum = Complex[Tensor, "*batch_and_mode"]
 
 
 def no_modes(grid: Grid) -> str:
@@ -115,6 +117,15 @@ class Modes:
             seen = torch.where(share >= least, number, 0).amax(place - len(self.shape), keepdim=True)
             kept &= number <= seen
         return kept
+
+    def stencil(self) -> Float[Tensor, "*mode"]:
+        """Return the symbol of minus the Laplacian's second differences, sum (2 - 2 cos k dx) / dx^2."""
+        lines = [
+            self._along(place, (2 - 2 * torch.cos(2 * math.pi * self._frequencies(place) * axis.spacing)))
+            / axis.spacing**2
+            for place, axis in enumerate(self.grid.axes)
+        ]
+        return reduce(torch.add, lines)
 
     def kept(self, power: int) -> Bool[Tensor, "*mode"]:
         """Return the modes that a product of `power` fields is made of and cut off to; see `dealiased`."""

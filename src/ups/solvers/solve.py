@@ -16,12 +16,12 @@ from ups.types import Grid, line
 
 def solve(
     equation: Equation,
-    initial: Float[Tensor, "batch 1 *grid"],
+    initial: Float[Tensor, "batch field *grid"],
     times: Float[Tensor, "time"],
     domain: Grid | float,
     refine: int = 1,
     progress: Callable[[float], None] | None = None,
-) -> Float[Tensor, "batch time 1 *grid"]:
+) -> Float[Tensor, "batch time field *grid"]:
     """Return the solution at `times`, in float64; `times[0]` is the time of `initial`.
 
     `domain` is the grid of the frames, or the length of the periodic line on which they live. With `refine` > 1 the
@@ -37,9 +37,9 @@ def solve(
         raise ValueError("solve: the times must increase")
     grid = domain if isinstance(domain, Grid) else line(initial.shape[-1], domain)
     fine = grid.resized(*(cells * refine for cells in grid.shape))
-    result = torch.empty(len(initial), len(times), 1, *grid.shape, dtype=torch.float64)
+    result = torch.empty(len(initial), len(times), *initial.shape[1:], dtype=torch.float64)
     result[:, 0] = initial
-    frame = on_grid(initial[:, 0].double(), grid, fine)
+    frame = on_grid(torch.stack(initial.double().unbind(1)), grid, fine)
     prepared = 0.0
     for index, duration in enumerate(durations, start=1):
         if not math.isclose(
@@ -48,7 +48,7 @@ def solve(
             propagate = equation.propagator(duration, fine)
             prepared = duration
         frame = propagate(frame)
-        result[:, index, 0] = on_grid(frame, fine, grid)
+        result[:, index] = on_grid(frame, fine, grid).movedim(1, 0)
         if progress is not None:
             progress(index / len(durations))
     if not result[:, -1].isfinite().all():

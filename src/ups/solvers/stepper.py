@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from ups.checkpoint import Manifest
-from ups.solvers.equation import Equation
+from ups.solvers.equation import Equation, fields_of
 from ups.solvers.equations import EQUATIONS
 from ups.solvers.resampling import along_axes, averages_of, on_grid, points_of, resample
 from ups.types import Fields, UserError
@@ -49,7 +49,7 @@ class CoarseManifest(Manifest):
 class CoarseState(NamedTuple):
     """Cell averages on the solver's grid, and the parameters of the equation."""
 
-    averages: Float[Tensor, "batch *grid"]
+    averages: Float[Tensor, "batch field *grid"]
     params: Float[Tensor, "batch param"]
 
 
@@ -69,7 +69,8 @@ class Coarse:
     from the last frame. The solver works on the CPU in float64.
 
     Raises:
-        UserError: the data are not one field on a grid that the equation can be solved on, or lack a parameter.
+        UserError: the data have not the equation's number of fields, live on a grid that it cannot be solved on, or
+            lack a parameter.
     """
 
     num_context = 1
@@ -82,9 +83,10 @@ class Coarse:
         samples_are_points: bool = False,
     ) -> None:
         name = equation_class.__name__
-        if len(fields) != 1:
+        if len(fields) != len(fields_of(equation_class)):
+            needed = ", ".join(field.name for field in fields_of(equation_class))
             raise UserError(
-                f"coarse solver {name}: needs one field, the data have {fields.names}; choose other data or no solver"
+                f"coarse solver {name}: is of {needed}, the data have {fields.names}; choose other data or no solver"
             )
         if reason := equation_class.obstacle(fields.grid):
             raise UserError(f"coarse solver {name}: {reason}")
@@ -98,6 +100,7 @@ class Coarse:
         self.equation_class, self.name = equation_class, name
         self.samples_are_points = samples_are_points
         self.fields = fields
+        self.conserved = torch.tensor([field.conserved for field in fields.each], dtype=torch.float64)
         self.num_cells = num_cells
         native = fields.grid.shape
         self.grid = fields.grid.resized(*(max(1, round(num_cells * cells / native[0])) for cells in native))
@@ -106,24 +109,25 @@ class Coarse:
         self._prepared: tuple[Tensor, Callable[[Tensor], Tensor]] | None = None
 
     def encode(
-        self, context: Float[Tensor, "batch time 1 *grid"], params: Float[Tensor, "batch param"]
+        self, context: Float[Tensor, "batch time field *grid"], params: Float[Tensor, "batch param"]
     ) -> CoarseState:
         """Return the solver's state at the last context frame."""
-        first, *later = context[:, -self.frames_read :, 0].double().unbind(1)
+        first, *later = context[:, -self.frames_read :].double().unbind(1)
         state = CoarseState(self._averages(first), params)
         for frame in later:
             state = self.advance(state)
             differs = self._averages(frame - self._frame(state.averages))
-            if self.fields.conserved:  # samples of fronts tell the integral worse than the first frame did
-                differs = differs - differs.flatten(1).mean(1).reshape(-1, *(1,) * len(self.grid))
+            # samples of fronts tell an integral worse than the first frame did
+            means = differs.flatten(2).mean(2) * self.conserved
+            differs = differs - means[(..., *(None,) * len(self.grid))]
             state = state._replace(averages=state.averages + GAIN * differs)
         return state
 
     def advance(self, state: CoarseState, generator: Generator | None = None) -> CoarseState:
         """Return the state `fields.dt` later."""
         propagate = self._propagator(state.params.double().cpu())
-        averages = propagate(state.averages.cpu()).to(state.averages.device)
-        return CoarseState(averages, state.params)
+        averages = propagate(torch.stack(state.averages.cpu().unbind(1)))
+        return CoarseState(torch.stack(averages.unbind(0), 1).to(state.averages.device), state.params)
 
     def _propagator(self, params: Float[Tensor, "batch param"]) -> Callable[[Tensor], Tensor]:
         """Return the equation's; that of the last parameters is kept, since a rollout asks for it at every step."""
@@ -133,17 +137,21 @@ class Coarse:
             self._prepared = params, equation.propagator(self.fields.dt, self.grid)
         return self._prepared[1]
 
-    def decode(self, state: CoarseState) -> Float[Tensor, "batch 1 *grid"]:
+    def decode(self, state: CoarseState) -> Float[Tensor, "batch field *grid"]:
         """Return the frame on the native grid, in float32."""
-        return self._frame(state.averages)[:, None].float()
+        return self._frame(state.averages).float()
 
-    def _averages(self, frame: Float[Tensor, "batch *grid"]) -> Float[Tensor, "batch *solver_grid"]:
+    def _averages(
+        self, frame: Float[Tensor, "batch field *grid"]
+    ) -> Float[Tensor, "batch field *solver_grid"]:
         native = self.fields.grid
         if self.reads_points:
             frame = along_axes(lambda lines, _: averages_of(lines), frame, native, native)
         return on_grid(frame, native, self.grid)
 
-    def _frame(self, averages: Float[Tensor, "batch *solver_grid"]) -> Float[Tensor, "batch *grid"]:
+    def _frame(
+        self, averages: Float[Tensor, "batch field *solver_grid"]
+    ) -> Float[Tensor, "batch field *grid"]:
         read = points_of if self.reads_points else resample
         return along_axes(read, averages, self.grid, self.fields.grid)
 

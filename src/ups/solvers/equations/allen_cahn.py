@@ -11,7 +11,7 @@ from torch import Tensor
 from ups.solvers.equation import Defaults, Parameter, per_mode
 from ups.solvers.modes import Frame, Modes, no_modes
 from ups.solvers.spectral import ETDRK4
-from ups.types import Grid
+from ups.types import Field, Grid
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class AllenCahn:
 
     nu: Parameter
 
-    data: ClassVar = Defaults({"nu": (0.004,)}, dt=0.2, is_conserved=False)
+    data: ClassVar = Defaults({"nu": (0.004,)}, dt=0.2, fields=(Field("u"),))
     obstacle = staticmethod(no_modes)
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:

@@ -25,4 +25,5 @@ class Burgers:
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""
         require_periodic_line(grid, "Burgers")
-        return FiniteVolume(self.nu / math.pi, duration, grid.shape[0], grid.extent[0])
+        scheme = FiniteVolume(self.nu / math.pi, duration, grid.shape[0], grid.extent[0])
+        return lambda frame: scheme(frame.reshape(-1, grid.shape[0])).reshape(frame.shape)

@@ -9,7 +9,7 @@ from typing import ClassVar
 from ups.solvers.equation import Defaults, Parameter, per_mode
 from ups.solvers.modes import Frame, Modes, no_modes
 from ups.solvers.spectral import ETDRK4
-from ups.types import Grid
+from ups.types import Field, Grid
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class FisherKPP:
     nu: Parameter
     rho: Parameter
 
-    data: ClassVar = Defaults({"nu": (0.001,), "rho": (2.0,)}, unit_range=True, is_conserved=False)
+    data: ClassVar = Defaults({"nu": (0.001,), "rho": (2.0,)}, unit_range=True, fields=(Field("u"),))
     obstacle = staticmethod(no_modes)
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from ups.solvers.equation import Defaults, Parameter, per_mode
 from ups.solvers.modes import Frame, Modes, no_modes
 from ups.solvers.spectral import ETDRK4
-from ups.types import Grid
+from ups.types import Field, Grid
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class SwiftHohenberg:
 
     r: Parameter
 
-    data: ClassVar = Defaults({"r": (0.7,)}, extent=50.0, dt=0.5, is_conserved=False)
+    data: ClassVar = Defaults({"r": (0.7,)}, extent=50.0, dt=0.5, fields=(Field("u"),))
     obstacle = staticmethod(no_modes)
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:

@@ -1,0 +1,55 @@
+"""The Gray-Scott reaction: two substances, spots, stripes and waves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from ups.solvers.equation import Defaults, Parameter, per_mode
+from ups.solvers.modes import Frame, Modes, Spectrum, no_modes
+from ups.solvers.spectral import ETDRK4
+from ups.types import Field, Grid
+
+DIFFUSION = (0.2, 0.1)
+"""Of u and of v; lengths are counted in units that make them so (Pearson has 2e-5 and 1e-5 on 2.5 x 2.5)."""
+
+
+@dataclass(frozen=True)
+class GrayScott:
+    """u_t = D_u lap u - u v^2 + F (1 - u), v_t = D_v lap v + u v^2 - (F + k) v, periodic or between walls; ETDRK4.
+
+    u is what is fed at the rate F, v what eats it and decays at the rate F + k; both stay in [0, 1].
+    Source: Pearson, Science 261 (1993) 189.
+    """
+
+    feed: Parameter
+    kill: Parameter
+
+    data: ClassVar = Defaults(
+        {"feed": (0.03,), "kill": (0.06,)},
+        extent=128.0,
+        dt=20.0,
+        refinement=2,
+        initial="seeds",
+        fields=(Field("u", positive=True), Field("v", positive=True)),
+    )
+    obstacle = staticmethod(no_modes)
+
+    def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
+        """Return the map from frames to the frames `duration` later."""
+        modes = Modes(grid)
+        feed, kill = per_mode(self.feed, grid), per_mode(self.kill, grid)
+        source = feed * modes.forth(torch.ones(grid.shape, dtype=torch.float64))
+        kept = modes.kept(3)
+
+        def reaction(spectrum: Spectrum) -> Spectrum:
+            u, v = modes.back_whole(spectrum * kept)
+            eaten = modes.forth_whole(u * v**2) * kept
+            return torch.stack([source - eaten, eaten])
+
+        decay = torch.stack(torch.broadcast_tensors(feed, feed + kill))
+        diffusion = torch.tensor(DIFFUSION, dtype=torch.float64).reshape(2, 1, *(1,) * len(grid))
+        return ETDRK4(modes, -decay - diffusion * modes.squared(), reaction, duration, max_step=1.0)
