@@ -5,7 +5,8 @@ from lines import on_line
 from ups.data.simulated import Simulated
 from ups.models import law_search
 from ups.models.law_search import Pairs, read_law
-from ups.models.spectral_law import SQUARED_GRADIENT, SpectralLaw, Term, library
+from ups.models.law_terms import SQUARED_GRADIENT, Term, is_forcing, library
+from ups.models.spectral_law import SpectralLaw
 from ups.solvers.modes import Modes
 from ups.streams import stream
 
@@ -134,7 +135,7 @@ def test_the_pruning_is_what_makes_it_simple(tmp_path, monkeypatch):
     )
     data = Simulated(equation="heat", num_trajectories=30, num_cells=64, num_frames=11).load(tmp_path)
     law, _ = read(data)
-    assert law.kept.all()
+    assert law.kept[[not is_forcing(term) for term in law.terms]].all()
 
 
 def test_where_frames_are_near_a_regression_finds_the_terms_and_all_others_are_never_tried(
@@ -171,3 +172,47 @@ def test_the_rates_of_terms_are_those_of_the_step(tmp_path):
         coefficients[place, 0] = size = 1e-6 / max(1.0, rates[place].abs().max().item())
         stepped = law.step(w, torch.zeros(3, 0).double(), coefficients[:, :1]) - w
         torch.testing.assert_close(stepped[:, 0] / size, rates[place], rtol=1e-3, atol=1e-3)
+
+
+def planes(tmp_path, **how):
+    return Simulated(num_trajectories=6, num_frames=9, **how).load(tmp_path)
+
+
+def read_plane(data, frames):
+    law = law_for(data.fields)
+    law.moves.fill_(not data.fields.conserved)
+    if data.fields.conserved:
+        law.band[:, 0, 0] = False
+    parts = data.select(slice(0, 4)), data.select(slice(4, None))
+    params = torch.zeros(4, len(data.fields.params))
+    return law, read_law(law, *(pairs_of(part.values, params[: len(part)], frames) for part in parts))
+
+
+def test_a_stirred_flow_in_a_plane_tells_its_viscosity_and_what_stirs_it(tmp_path):
+    data = planes(tmp_path, equation="vorticity", num_cells=(32, 32), nu=2e-3, strength=0.1)
+    law, left = read_plane(data, (1, 4, 7))
+    assert left < 1e-3
+    assert found(law, 1.0) == {
+        (0, D2): pytest.approx(2e-3, rel=0.01),
+        (-2, 0, 0, "1"): pytest.approx(-1, rel=0.01),
+        (-3, 0, 1, 1, "1"): pytest.approx(0.1, rel=0.01),
+        (-3, 1, 1, 1, "1"): pytest.approx(0.1, rel=0.01),
+    }
+
+
+def test_what_is_not_forced_is_offered_no_forcing(tmp_path):
+    law, left = read_plane(planes(tmp_path, equation="vorticity", num_cells=(32, 32), strength=0), (1, 4))
+    assert left < 1e-3
+    assert {term[0] for term in found(law, 1.0)} == {0, -2}
+
+
+def test_data_of_a_scheme_on_cells_are_read_on_cells(tmp_path):
+    data = planes(tmp_path, equation="fitzhugh_nagumo", num_cells=(24, 24), boundary="wall")
+    law, left = read_plane(data, (2, 5))
+    assert law.on_cells
+    assert left < 1e-3
+    read = found(law, data.fields.dt)
+    for term, value in {(0, D2): 1e-3, (0, 0, 0, "1"): -1, (1, "1"): -1}.items():
+        assert read[term] == pytest.approx(value, rel=0.01), term
+    waves = read_plane(planes(tmp_path, equation="allen_cahn", num_cells=(24, 24)), (2, 5))[0]
+    assert not waves.on_cells

@@ -1,9 +1,10 @@
 import torch
 
 from lines import on_line
+from ups.models.law_terms import SQUARED_GRADIENT, Term, library
 from ups.models.law_words import written
 from ups.models.normalizer import Normalizer, fit_normalizer
-from ups.models.spectral_law import SQUARED_GRADIENT, SpectralLaw, Term, library
+from ups.models.spectral_law import SpectralLaw
 from ups.solvers.modes import Modes
 from ups.types import Axis, Field, Fields, Grid, Trajectory
 

@@ -22,7 +22,8 @@ def test_a_kernel_has_a_centre():
 
 
 def test_the_sizes_are_in_the_order_of_the_network():
-    assert SpectralLocalSize(width=1, num_blocks=2, modes=3, kernel_size=5).sizes == (1, 2, 3, 5)
+    assert SpectralLocalSize(width=1, num_blocks=2, modes=3, kernel_size=5).sizes() == (1, 2, 3, 5)
+    assert [SpectralLocalSize().sizes(axes)[-1] for axes in (1, 2, 3)] == [7, 3, 3]
 
 
 def test_the_heads_share_the_width():

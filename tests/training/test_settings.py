@@ -35,3 +35,11 @@ def test_a_bad_value_is_one_clear_line(changes, said):
 def test_the_kind_of_budget_can_be_changed_by_overrides():
     chosen = override(Fit(seconds=240), ["updates=100", "seconds=null"])
     assert (chosen.updates, chosen.seconds) == (100, None)
+
+
+def test_large_frames_make_smaller_batches_where_cells_are_bounded():
+    how = Fit(updates=1, batch_size=20, batch_cells=20_000)
+    assert [how.sized(cells).batch_size for cells in (256, 1000, 4096, 10**6)] == [20, 20, 4, 1]
+    assert Fit(updates=1, batch_size=20).sized(10**6).batch_size == 20
+    parts = Fit(updates=1, batch_size=20, accumulation=4, batch_cells=20_000)
+    assert [parts.sized(cells).batch_size for cells in (256, 2000, 10**6)] == [20, 8, 4]

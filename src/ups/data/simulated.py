@@ -161,9 +161,7 @@ class Simulated(Settings):
         if self.shared_initial and self.between:
             raise ValueError("shared_initial has each of the values in turn: leave between out")
         if self.offset and (default.unit_range or len(default.fields) > 1):
-            raise ValueError(
-                f"initial conditions of {self.equation} have a range of their own: leave offset at 0"
-            )
+            raise ValueError(f"frame 0 of {self.equation} has a range of its own: leave offset at 0")
         self._check_solver()
         self._check_horizon()
         return self

@@ -39,7 +39,7 @@ class LawNetworkOperator(nn.Module):
         self.conserved = [field.conserved for field in fields.each]
         self.condition = ConditionEmbedding(1 + len(fields.params), COND_DIM)
         inputs, outputs = 2 * len(fields.names), sum(flux_counts(self.conserved, len(fields.grid)))
-        self.net = SpectralLocalNet(inputs, outputs, *settings.sizes, COND_DIM, self.walls)
+        self.net = SpectralLocalNet(inputs, outputs, *settings.sizes(len(fields.grid)), COND_DIM, self.walls)
         if all(self.conserved) and fields.grid.is_periodic:  # a constant flux changes nothing
             self.net.head[-1].bias.requires_grad_(False)
 

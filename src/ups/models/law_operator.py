@@ -10,9 +10,10 @@ from torch import Generator, Tensor, nn
 
 from ups.config import Settings
 from ups.models.autoencoder import Codec, IdentityPatches
-from ups.models.law_search import Pairs, read_law
+from ups.models.law_search import Pairs, obey_another_law, read_law, take_steps_for
+from ups.models.law_terms import library
 from ups.models.normalizer import Normalizer
-from ups.models.spectral_law import SpectralLaw, library
+from ups.models.spectral_law import SpectralLaw
 from ups.models.waves import means_that_move, require_scalars
 from ups.progress import Progress
 from ups.solvers.modes import Modes
@@ -29,6 +30,9 @@ NUMBERS = 2**14
 
 MOST_FRAMES = 1024
 """Frames, about, that tell which waves the data have."""
+
+FIRST_FRAMES = 5
+"""Frames of a trajectory, at most, that may be of another kind than the rest: white noise on cells, say."""
 
 LEAST_PAIRS, MOST_PAIRS = 3, 64
 """Pairs of frames from which a law is read; the cells of few large ones say as much."""
@@ -84,9 +88,15 @@ class LawOperator(nn.Module):
         self.law.moves.copy_(moves)
         self.law.band[(slice(None), *(0,) * len(self.modes.shape))] = moves
         held_out = torch.arange(len(frames)) % HELD_OUT == HELD_OUT - 1
-        parts = [self._pairs(train, places.nonzero()[:, 0]) for places in (~held_out, held_out)]
-        known, unknown = parts if len(parts[1].before) else (parts[0], parts[0])
+        known, unknown = self._parts(train, held_out, first=0)
+        early = None
+        if train.values.shape[1] > 2 * FIRST_FRAMES:
+            later = self._parts(train, held_out, first=FIRST_FRAMES)
+            if obey_another_law(self.law, known, later[0]):
+                early, (known, unknown) = known, later
         self.left.fill_(read_law(self.law, known, unknown, progress))
+        if early is not None:
+            take_steps_for(self.law, early)
         if not self._survives(train.select(slice(0, MOST_ROLLED))):
             self.law.kept.fill_(False)
             self.law.coefficients.zero_()
@@ -104,6 +114,12 @@ class LawOperator(nn.Module):
             error += (state - truth).square().mean().item()
             still += (some.values[:, 0] - truth).square().mean().item()
         return error < still  # NaN never is
+
+    def _parts(self, train: Trajectory, held_out: Tensor, first: int) -> tuple[Pairs, Pairs]:
+        """Return the pairs to fit to, and those of the trajectories that are kept from it, where there are any."""
+        train = train.window(first, train.values.shape[1] - first)
+        known, unknown = (self._pairs(train, places.nonzero()[:, 0]) for places in (~held_out, held_out))
+        return known, unknown if len(unknown.before) else known
 
     def _pairs(self, train: Trajectory, trajectories: Tensor) -> Pairs:
         """Return pairs of frames spread evenly over some trajectories and all times."""

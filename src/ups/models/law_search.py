@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ups.models.law_terms import is_forcing
 from ups.models.spectral_law import SpectralLaw
 from ups.progress import Progress
 
@@ -35,6 +36,9 @@ AT_REST = 1e-2
 CONVERGED = 1e-3
 """Share of the cost by which a step of the method must lower it, or the damping, to go on."""
 
+CLEARLY = 0.5
+"""Factor by which differences between cells, or a fixed forcing, have to leave less to be offered."""
+
 ROUND_OFF = 2.0**-22
 """Of float32 data and of the digits of a step, in parts of the field."""
 
@@ -51,16 +55,18 @@ class Pairs(NamedTuple):
 def read_law(law: SpectralLaw, pairs: Pairs, held_out: Pairs, progress: Progress | None = None) -> float:
     """Set coefficients, terms and integrator of a law; return the share of the change of held-out pairs that is left.
 
-    For each integrator the coefficients are fitted, from nothing or from the last one's, of the few terms that a linear
-    regression finds, or of all if those do not do; the cheapest is taken whose held-out error is within `SLACK` of the
-    least. Then terms are left out as long as the error grows by no more. There are no terms if no law leaves less than
-    all of the change.
+    Derivatives are those of waves, or differences between cells where these explain the frames clearly better, and so
+    is a fixed forcing offered. For each integrator the coefficients are fitted, from nothing or from the last one's, of
+    the few terms that a linear regression finds, or of all if those do not do; the cheapest is taken whose held-out
+    error is within `SLACK` of the least. Then terms are left out as long as the error grows by no more. There are no
+    terms if no law leaves less than all of the change.
     """
     varying = (pairs.params != pairs.params[:1]).any(0)  # a parameter that never changes tells nothing
     pairs, held_out = (part._replace(params=part.params[:, varying]) for part in (pairs, held_out))
     columns = torch.cat([varying.new_ones(1), varying])
-    found = _of_few_terms(law, pairs, held_out, progress)
-    scheme, fitted = found or _of_all_terms(law, pairs, held_out, progress)
+    offered = _choose_library(law, pairs)
+    found = _of_few_terms(law, pairs, held_out, offered, progress)
+    scheme, fitted = found or _of_all_terms(law, pairs, held_out, offered, progress)
     law.scheme.copy_(torch.tensor(scheme))
     if progress:
         progress(len(SCHEMES) / (len(SCHEMES) + 1), "which terms matter")
@@ -76,6 +82,44 @@ def read_law(law: SpectralLaw, pairs: Pairs, held_out: Pairs, progress: Progress
     return math.sqrt(cost)
 
 
+def _choose_library(law: SpectralLaw, pairs: Pairs) -> Bool[Tensor, " term"]:
+    """Let a linear regression tell whether the data are a scheme's on cells or waves, and which terms are offered."""
+    change = _weighed(law, pairs, pairs.before - pairs.after)
+    every = torch.ones_like(law.kept)
+    unforced = torch.tensor([not is_forcing(term) for term in law.terms]).to(every.device)
+
+    def left(offered: Bool[Tensor, " term"], on_cells: bool) -> float:
+        law.on_cells.fill_(on_cells)
+        return _linear(_collocated(law, pairs), change, offered).cost
+
+    offered = every if left(every, False) < CLEARLY**2 * left(unforced, False) else unforced
+    law.on_cells.fill_(left(offered, True) < CLEARLY**2 * left(offered, False))
+    return offered
+
+
+@torch.no_grad()
+def obey_another_law(law: SpectralLaw, every: Pairs, later: Pairs) -> bool:
+    """Return whether a linear regression leaves clearly less of pairs that leave the first frames out."""
+    left = []
+    for pairs in (every, later):
+        offered = _choose_library(law, pairs)
+        change = _weighed(law, pairs, pairs.before - pairs.after)
+        left.append(_linear(_collocated(law, pairs), change, offered).cost)
+    return left[1] < CLEARLY**2 * left[0]
+
+
+@torch.no_grad()
+def take_steps_for(law: SpectralLaw, pairs: Pairs) -> None:
+    """Take the cheapest integrator, of no fewer steps, whose error on other pairs is within `SLACK` of the least."""
+    found = []
+    for scheme in SCHEMES[SCHEMES.index((law.order, law.num_steps)) :]:
+        law.scheme.copy_(torch.tensor(scheme))
+        missed = _weighed(law, pairs, law.step(pairs.before, pairs.params, law.coefficients) - pairs.after)
+        found.append((max(_cost(missed), _floor(pairs)), scheme))
+    least = min(found)[0]
+    law.scheme.copy_(torch.tensor(next(scheme for cost, scheme in found if cost <= least * SLACK**2)))
+
+
 class _Fitted(NamedTuple):
     coefficients: Float[Tensor, "term number"]
     cost: float
@@ -87,15 +131,23 @@ Scheme = tuple[int, int]
 
 
 def _of_all_terms(
-    law: SpectralLaw, pairs: Pairs, held_out: Pairs, progress: Progress | None
+    law: SpectralLaw,
+    pairs: Pairs,
+    held_out: Pairs,
+    offered: Bool[Tensor, " term"],
+    progress: Progress | None,
 ) -> tuple[Scheme, _Fitted]:
     """Return the integrator and the coefficients of the law of all terms."""
     nothing = pairs.before.new_zeros(len(law.terms), 1 + pairs.params.shape[1])
-    return _integrated(law, pairs, held_out, torch.ones_like(law.kept), nothing, progress)
+    return _integrated(law, pairs, held_out, offered, nothing, progress)
 
 
 def _of_few_terms(
-    law: SpectralLaw, pairs: Pairs, held_out: Pairs, progress: Progress | None
+    law: SpectralLaw,
+    pairs: Pairs,
+    held_out: Pairs,
+    offered: Bool[Tensor, " term"],
+    progress: Progress | None,
 ) -> tuple[Scheme, _Fitted] | None:
     """Return integrator and coefficients of a law of few terms that leaves nothing to the others, or None.
 
@@ -110,7 +162,7 @@ def _of_few_terms(
     floor, missed = _floor(pairs), change
     best: tuple[Scheme, _Fitted] | None = None
     for _ in range(ROUNDS):
-        rest = _linear(columns, missed, torch.ones_like(law.kept))
+        rest = _linear(columns, missed, offered)
         step, more = _simplified(partial(_linear, columns, missed), rest, rest.kept, floor)
         if not (more & ~kept).any():
             return best
@@ -123,7 +175,7 @@ def _of_few_terms(
         best = scheme, fitted
         law.scheme.copy_(torch.tensor(scheme))
         start, missed = fitted.coefficients, _missed(law, pairs, fitted.coefficients)
-        left = _linear(columns, missed, torch.ones_like(law.kept)).cost
+        left = _linear(columns, missed, offered).cost
         if fitted.cost <= floor or left * SLACK**2 >= fitted.cost:
             return best
     return None

@@ -96,7 +96,7 @@ class SpectralOperator(nn.Module):
         self.register_buffer("band", torch.ones(dim, *self.modes.mode_shape))
         self.condition = ConditionEmbedding(1 + num_params, COND_DIM)
         outputs = sum(flux_counts(conserved, len(grid)))
-        self.net = SpectralLocalNet(dim, outputs, *settings.sizes, COND_DIM, self.walls)
+        self.net = SpectralLocalNet(dim, outputs, *settings.sizes(len(self.walls)), COND_DIM, self.walls)
         if (
             all(conserved) and grid.is_periodic
         ):  # a constant flux changes nothing, so there is nothing to learn

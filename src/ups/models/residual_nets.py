@@ -156,7 +156,7 @@ class SpectralLocal(SpectralLocalSize):
             UserError: there are too few tokens for the modes or the kernel.
         """
         self.require((num_tokens,), "network.kind=spectral_local", "take fewer modes or kind=transformer")
-        return CellNet(SpectralLocalNet(in_dim, out_dim, *self.sizes, COND_DIM))
+        return CellNet(SpectralLocalNet(in_dim, out_dim, *self.sizes(), COND_DIM))
 
 
 class Attention(AttentionSize):

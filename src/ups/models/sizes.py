@@ -17,20 +17,19 @@ class SpectralLocalSize(Settings):
     """Residual blocks."""
     modes: PositiveInt = 32
     """Fourier modes of the global path along each axis; at most half the number of its cells."""
-    kernel_size: PositiveInt = 7
-    """Cells that the local path sees along each axis; odd."""
+    kernel_size: PositiveInt | None = None
+    """Cells that the local path sees along each axis, odd; null: 7 of a line, 3 where there are more axes."""
 
     @field_validator("kernel_size")
     @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
+    def _odd(cls, value: int | None) -> int | None:
+        if value is not None and value % 2 == 0:
             raise ValueError("must be odd, so that the kernel has a centre")
         return value
 
-    @property
-    def sizes(self) -> tuple[int, int, int, int]:
-        """The arguments of the network: width, blocks, modes, kernel."""
-        return self.width, self.num_blocks, self.modes, self.kernel_size
+    def sizes(self, num_axes: int = 1) -> tuple[int, int, int, int]:
+        """Return the arguments of the network: width, blocks, modes, kernel."""
+        return self.width, self.num_blocks, self.modes, self.kernel_size or (7 if num_axes == 1 else 3)
 
     def require(self, cells: tuple[int, ...], who: str, advice: str) -> None:
         """See that every axis is long enough.
@@ -38,10 +37,11 @@ class SpectralLocalSize(Settings):
         Raises:
             UserError: it has too few cells for the modes or the kernel.
         """
-        least = max(2 * self.modes, self.kernel_size)
+        kernel_size = self.sizes(len(cells))[-1]
+        least = max(2 * self.modes, kernel_size)
         if min(cells) < least:
             raise UserError(
-                f"{who}: modes={self.modes}, kernel_size={self.kernel_size} need at least {least} cells, there are "
+                f"{who}: modes={self.modes}, kernel_size={kernel_size} need at least {least} cells, there are "
                 f"{' x '.join(map(str, cells))}; {advice}"
             )
 

@@ -4,38 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
-from itertools import combinations_with_replacement
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor, nn
 
+from ups.models.law_terms import (
+    CARRIED,
+    MAX_DEGREE,
+    SQUARED_GRADIENT,
+    WAVE,
+    Factor,
+    Term,
+    symbols,
+    wave_frame,
+)
 from ups.solvers.modes import Modes
-from ups.types import Fields
-
-MAX_DEGREE = 3
-"""Of the products of fields."""
 
 NUM_POWERS = 16
 """Of a series in the unit circle, to the last digit."""
-
-SQUARED_GRADIENT = (-1, -1)
-"""A factor that is no product: |grad w|^2, of a single field."""
-
-Factor = tuple[int, ...]
-"""The fields whose product is taken, () for 1; or `SQUARED_GRADIENT`."""
-
-
-@dataclass(frozen=True)
-class Term:
-    """One term of du_field/dt: a derivative of a factor."""
-
-    field: int
-    factor: Factor
-    derivative: str
 
 
 class Tables(NamedTuple):
@@ -47,55 +36,14 @@ class Tables(NamedTuple):
     products: dict[Factor, dict[int, Tensor]]
 
 
-def library(fields: Fields) -> tuple[Term, ...]:
-    """Return the terms that a law of these fields may have.
-
-    A conserved field changes by the divergence of a flux: derivatives of products of fields up to degree 3, first ones
-    along periodic axes, of the field itself up to fourth. Any other field has products too, and with a single field
-    |grad u|^2. Between walls, where fields are even, odd derivatives have no place.
-    """
-    periodic = [place for place, axis in enumerate(fields.grid.axes) if axis.is_periodic]
-    odd = [f"d{place}" for place in periodic]
-    third = [f"ddd{place}" for place in periodic]
-    products: list[Factor] = [
-        factor
-        for degree in range(2, MAX_DEGREE + 1)
-        for factor in combinations_with_replacement(range(len(fields.names)), degree)
-    ]
-    terms = []
-    for index, each in enumerate(fields.each):
-        own: Factor = (index,)
-        others: list[Factor] = [(other,) for other in range(len(fields.names)) if other != index]
-        terms += [Term(index, own, derivative) for derivative in (*odd, "laplacian", *third, "bilaplacian")]
-        terms += [Term(index, other, derivative) for other in others for derivative in (*odd, "laplacian")]
-        terms += [Term(index, product, derivative) for product in products for derivative in odd]
-        if not each.conserved:
-            gradients = [SQUARED_GRADIENT] if len(fields.names) == 1 else []
-            terms += [Term(index, factor, "1") for factor in ((), own, *others, *products, *gradients)]
-            terms += [Term(index, factor, "mean") for factor in (*products, *gradients)]
-    return tuple(terms)
-
-
-def symbols(modes: Modes) -> dict[str, Complex[Tensor, "*mode"]]:
-    """Return the symbol of each derivative; that of the mean is 1 for the constant wave alone."""
-    places = range(len(modes.shape))
-    laplacian = -modes.squared() + 0j
-    one = torch.ones_like(laplacian)
-    mean = torch.where(laplacian == 0, one, 0)
-    found = {"1": one, "mean": mean, "laplacian": laplacian, "bilaplacian": laplacian**2}
-    for place in places:
-        derivative = modes.derivative(place).expand(modes.mode_shape)
-        found |= {f"d{place}": derivative, f"ddd{place}": derivative**3}
-    return found
-
-
 class SpectralLaw(nn.Module):
     """One frame of dw_f/dt = sum over terms of coefficient x derivative(factor), in waves.
 
     By an exponential integrator of order 2 or 4 in some steps: each field's own linear terms are exact. Products are
-    dealiased. A coefficient is affine in the parameters; time is measured in frames. Waves beyond those of the data
-    must not grow faster than the fastest of theirs: what no data show is not to blow up. Where a mean never
-    `moves` in the data, terms act on what differs from their mean.
+    dealiased. Where the law is `on_cells`, derivatives are differences between neighbouring cells and products are
+    those of the cells, as in data of such a scheme. A coefficient is affine in the parameters; time is measured in
+    frames. Waves beyond those of the data must not grow faster than the fastest of theirs: what no data show is not to
+    blow up. Where a mean never `moves` in the data, terms act on what differs from their mean.
 
     Source: Cox and Matthews, J. Comput. Phys. 176 (2002) 430, eqs. 20-22 and 26-29.
     """
@@ -105,6 +53,7 @@ class SpectralLaw(nn.Module):
     moves: Tensor
     band: Tensor
     scheme: Tensor
+    on_cells: Tensor
     symbols: Tensor
     cut_off: Tensor
 
@@ -112,19 +61,23 @@ class SpectralLaw(nn.Module):
         super().__init__()
         self.modes, self.terms, self.num_fields = modes, tuple(terms), num_fields
         self.register_buffer("scheme", torch.tensor([2, 1]))
+        self.register_buffer("on_cells", torch.tensor(False))
         self.register_buffer(
             "coefficients", torch.zeros(len(self.terms), 1 + num_params, dtype=torch.float64)
         )
         self.register_buffer("moves", torch.ones(num_fields, dtype=torch.bool))
         self.register_buffer("kept", torch.zeros(len(self.terms), dtype=torch.bool))
         self.register_buffer("band", torch.ones(num_fields, *modes.mode_shape, dtype=torch.bool))
-        found = symbols(modes)
-        self._place = {name: place for place, name in enumerate(found)}
+        both = [symbols(modes), symbols(modes, on_cells=True)]
+        self._place = {name: place for place, name in enumerate(both[0])}
         # what follows from the grid is not saved; as buffers they move with the module
-        self.register_buffer("symbols", torch.stack(list(found.values())), persistent=False)
+        found = torch.stack([torch.stack(list(each.values())) for each in both])
+        self.register_buffer("symbols", found, persistent=False)
         cut_off = torch.stack([modes.kept(degree) for degree in range(2, MAX_DEGREE + 1)])
+        cut_off = torch.stack([cut_off, torch.ones_like(cut_off)])
         self.register_buffer("cut_off", cut_off, persistent=False)
         self._prepared: tuple[tuple, Tables] | None = None
+        self._waves: dict[tuple, Tensor] = {}
 
     @property
     def order(self) -> int:
@@ -142,7 +95,8 @@ class SpectralLaw(nn.Module):
         """Return the fields one frame later, in the precision of `w`."""
         if params.shape[1]:
             return self.step(w, params, self.coefficients)
-        key = (*(part._version for part in (self.coefficients, self.kept, self.scheme)), w.dtype, w.device)
+        parts = (self.coefficients, self.kept, self.scheme, self.on_cells)
+        key = (*(part._version for part in parts), w.dtype, w.device)
         if self._prepared is None or self._prepared[0] != key:
             with torch.no_grad():
                 self._prepared = key, self._tables(params, self.coefficients, w.dtype)
@@ -271,6 +225,10 @@ class SpectralLaw(nn.Module):
                 for place in range(len(self.modes.shape))
             ]
             return self.modes.forth_whole(sum((slope**2 for slope in slopes[1:]), slopes[0] ** 2)) * kept
+        if factor[0] == CARRIED:
+            return self._carried(u[:, factor[1]], u[:, factor[2]])
+        if factor[0] == WAVE:
+            return self._wave(factor, u.dtype, u.device).expand_as(u[:, 0])
         if len(factor) == 1:
             return u[:, factor[0]]
         kept = self._kept(len(factor))
@@ -278,12 +236,32 @@ class SpectralLaw(nn.Module):
         product = reduce(torch.mul, [values[field] for field in factor])
         return self.modes.forth_whole(product) * kept
 
+    def _carried(
+        self, vorticity: Complex[Tensor, "batch *mode"], field: Complex[Tensor, "batch *mode"]
+    ) -> Complex[Tensor, "batch *mode"]:
+        """Return (c . grad) field = div (c field) for c = (psi_y, -psi_x), -lap psi = vorticity."""
+        kept, (d_x, d_y) = self._kept(2), (self._symbol(name).to(field.dtype) for name in ("d0", "d1"))
+        laplacian = self._symbol("laplacian").to(field.dtype)
+        stream = torch.where(laplacian == 0, 0, -vorticity / torch.where(laplacian == 0, 1, laplacian)) * kept
+        values = self.modes.back_whole(field * kept)
+        flux_x = self.modes.forth_whole(self.modes.back_whole(d_y * stream) * values)
+        flux_y = self.modes.forth_whole(self.modes.back_whole(d_x * stream) * values)
+        return (d_x * flux_x - d_y * flux_y) * kept
+
+    def _wave(self, factor: Factor, dtype: torch.dtype, device: torch.device) -> Complex[Tensor, "*mode"]:
+        key = factor, dtype, device
+        if key not in self._waves:
+            self._waves[key] = self.modes.forth(wave_frame(factor, self.modes.grid)).to(device, dtype)
+        return self._waves[key]
+
     def _symbol(self, derivative: str) -> Complex[Tensor, "*mode"]:
-        return self.symbols[self._place[derivative]]
+        waves, cells = self.symbols[:, self._place[derivative]]
+        return torch.where(self.on_cells, cells, waves)
 
     def _kept(self, degree: int) -> Bool[Tensor, "*mode"]:
         """Return the modes that a product of that degree is made of and cut off to."""
-        return self.cut_off[degree - 2]
+        waves, cells = self.cut_off[:, degree - 2]
+        return torch.where(self.on_cells, cells, waves)
 
 
 def etdrk2(z: Complex[Tensor, "*shape"]) -> tuple[Tensor, ...]:

@@ -51,7 +51,7 @@ class StochasticBaseline(nn.Module):
         self.network = SpectralLocalNet(
             len(fields.names) + settings.noise_channels,
             len(fields.names),
-            *settings.sizes,
+            *settings.sizes(len(fields.grid)),
             COND_DIM,
         )
 

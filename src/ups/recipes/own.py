@@ -15,5 +15,5 @@ def data() -> Run:
         data=PDEBench(),
         operator=LawNetwork(modes=16),
         baselines={"tuned_fno": TunedFNO(modes=16, num_context=1)},
-        training=Fit(seconds=120.0, batch_size=20, ema_decay=0.99),
+        training=Fit(seconds=120.0, batch_size=20, batch_cells=20 * 1024, ema_decay=0.99),
     )

@@ -107,6 +107,7 @@ def memory_gb(settings: Run, found: list[Estimate]) -> float:
 
 
 def _estimate(stage: Stage, how: Fit, train: Trajectory, name: str, kind: str, on: str) -> Estimate:
+    how = how.sized(math.prod(train.fields.grid.shape))
     check(stage, train, how)
     cost = Updater(stage, train, how, 0, draw_windows).rehearse(TIMED)
     starts = tuple(start for start, _ in how.unroll)

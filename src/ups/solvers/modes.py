@@ -118,6 +118,11 @@ class Modes:
             kept &= number <= seen
         return kept
 
+    def difference(self, place: int = 0) -> Complex[Tensor, "*mode"]:
+        """Return the symbol of the central difference, i sin(k dx) / dx."""
+        spacing = self.grid.axes[place].spacing
+        return self._along(place, 1j * torch.sin(2 * math.pi * self._frequencies(place) * spacing) / spacing)
+
     def stencil(self) -> Float[Tensor, "*mode"]:
         """Return the symbol of minus the Laplacian's second differences, sum (2 - 2 cos k dx) / dx^2."""
         lines = [

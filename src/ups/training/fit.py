@@ -91,6 +91,7 @@ def fit(
         stage.model.eval()
         return Fitted(**finished[1]["fitted"])
 
+    settings = settings.sized(math.prod(train.fields.grid.shape))
     update = Updater(stage, train, settings, seed, draw)
     check(stage, train, settings)
     state = State.start(stage.model, settings)

@@ -25,6 +25,9 @@ class Fit(Settings):
     main thread, which is wall time where nothing else runs."""
     batch_size: PositiveInt = 50
     """Windows in one update, over all processes."""
+    batch_cells: PositiveInt | None = None
+    """Cells of the frames of a batch, about, beyond which it has fewer windows: a large frame says as much as many
+    small ones. Null: `batch_size` whatever the frames."""
     accumulation: PositiveInt = 1
     """Parts in which a batch passes through the network: less memory, the same gradient."""
     optimizer: Literal["muon", "adamw"] = "muon"
@@ -69,6 +72,13 @@ class Fit(Settings):
     """Gradient norm, before clipping, above which an update is skipped; one that is not finite always is."""
     max_skips: NonNegativeInt = 50
     """Skipped updates after which the run stops with a reason."""
+
+    def sized(self, cells: int) -> Fit:
+        """Return the settings for frames of so many cells: `batch_size` as `batch_cells` bounds it."""
+        if self.batch_cells is None:
+            return self
+        parts = max(1, min(self.batch_size, self.batch_cells // cells) // self.accumulation)
+        return self.model_copy(update={"batch_size": parts * self.accumulation})
 
     @model_validator(mode="after")
     def _check(self) -> Fit:
