@@ -7,6 +7,7 @@ import torch
 from known_steppers import Roll, advected
 from torch import nn
 
+from ups.evaluation import cost
 from ups.evaluation.cost import Cost, cost_rows, measure_cost, num_parameters
 
 
@@ -61,7 +62,7 @@ def test_an_ensemble_costs_its_members_and_advances_no_more_states_than_fit_the_
             return super().advance(state, generator)
 
     measure_cost(Watching(), advected(num=6), batch_size=4, num_frames=2, num_repeats=1, num_members=2)
-    assert seen == [4] * 3 + [2] * 2  # two trajectories of two members, then one of two
+    assert seen == [4] * 4 + [2] * 2  # two trajectories of two members, then one of two
 
 
 def test_the_time_of_an_ensemble_is_that_of_all_its_members():
@@ -98,3 +99,17 @@ def test_costs_are_rows_of_no_trajectory_and_what_is_unknown_has_no_row():
     assert columns["value"].tolist() == [1.5, 2.5, 10.0, 60.0]
     assert set(columns["protocol"]) == {"cost"}
     assert set(columns["trajectory"]) == {-1}
+
+
+def test_what_takes_long_is_timed_over_fewer_frames_and_once(monkeypatch):
+    frames = []
+
+    class Watched(Slow):
+        def advance(self, state, generator=None):
+            frames.append(len(state))
+            return super().advance(state, generator)
+
+    monkeypatch.setattr(cost, "LONGEST", 0.01)
+    measured = measure_cost(Watched(), advected(num=2), num_frames=20, num_repeats=5)
+    assert len(frames) < 2 + 2 * 5
+    assert measured.ms_per_frame_single > 1

@@ -1,11 +1,12 @@
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ups.training.plan import Plan, measure, plan_seconds, plan_updates
+from ups.training.plan import Plan, affordable, measure, plan_seconds, plan_updates
 
 STARTS = (0.0, 0.5, 0.8)
 
@@ -40,8 +41,8 @@ def test_progress_rises_from_0_to_1_and_meets_the_phase_starts(first, second, th
 
 @given(st.integers(1, 500), st.integers(0, 12))
 def test_validations_are_as_many_as_asked_and_the_last_is_at_the_end(num_updates, num_validations):
-    plan = plan_updates(num_updates, (0.0,))
-    at = [update for update in range(1, num_updates + 1) if plan.validates(update, num_validations)]
+    plan = replace(plan_updates(num_updates, (0.0,)), num_validations=num_validations)
+    at = [update for update in range(1, num_updates + 1) if plan.validates(update)]
     assert len(at) == min(num_updates, num_validations)
     assert not at or at[-1] == num_updates
 
@@ -55,3 +56,10 @@ def test_the_cost_of_an_update_is_measured_after_a_slow_start():
 
     assert measure(one_update, seconds=10.0) == pytest.approx(0.005, abs=0.003)
     assert 4 <= len(calls) <= 22
+
+
+def test_validations_take_a_fifth_of_a_budget_at_most_and_one_there_is():
+    assert affordable(10, 60.0, 0.1) == 10
+    assert affordable(10, 60.0, 4.0) == 3
+    assert affordable(10, 60.0, 100.0) == 1
+    assert affordable(0, 60.0, 0.1) == 0

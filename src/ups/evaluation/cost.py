@@ -17,6 +17,9 @@ from ups.evaluation.rows import Columns, to_columns
 from ups.streams import stream
 from ups.types import Row, Stepper, Trajectory
 
+LONGEST = 5.0
+"""Seconds that are enough to time a rollout."""
+
 
 class Cost(NamedTuple):
     """What a forecast costs on this machine, encoding and decoding included.
@@ -44,16 +47,18 @@ def measure_cost(
     """Measure a rollout of `num_frames` frames over the first trajectories, then over one alone.
 
     At most `batch_size` states (trajectories times members) are advanced at once. A short rollout goes first, so
-    that what is done once (compilation, allocation) is not counted.
+    that what is done once (compilation, allocation) is not counted. Where a frame takes long there are fewer of them,
+    and fewer repeats: `LONGEST` seconds are enough of either.
     """
     batch = test.select(slice(0, max(1, batch_size // num_members)))
     _seconds(stepper, batch, 1, num_members)
+    num_frames = min(num_frames, max(1, int(LONGEST / _seconds(stepper, batch, 1, num_members))))
     held = _reset_peak_memory(test.values.device)
     batched = _seconds(stepper, batch, num_frames, num_members)
     peak = _memory_mib(test.values.device, "VmHWM") - held
-    single = [
-        _seconds(stepper, test.select(slice(0, 1)), num_frames, num_members) for _ in range(num_repeats)
-    ]
+    single: list[float] = []
+    while len(single) < num_repeats and sum(single) < LONGEST:
+        single.append(_seconds(stepper, test.select(slice(0, 1)), num_frames, num_members))
     return Cost(
         ms_per_frame=1e3 * batched / (len(batch) * num_frames),
         ms_per_frame_single=1e3 * statistics.median(single) / num_frames,

@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from ups.streams import stream
 from ups.training import distributed, overfit, stability
 from ups.training.allocator import keep_freed_memory
 from ups.training.clock import work
-from ups.training.plan import Plan, plan_seconds, plan_updates
+from ups.training.plan import Plan, affordable, plan_seconds, plan_updates
 from ups.training.settings import Fit
 from ups.training.signals import Interrupted, noted
 from ups.training.stages import Stage, fraction_left, gradient_reach
@@ -109,7 +109,7 @@ def fit(
         while not _ends(state, plan, settings):
             used = plan.progress(state.update)
             row = update(state, used)
-            measured = measure() if plan.validates(state.update, settings.num_validations) else {}
+            measured = measure() if plan.validates(state.update) else {}
             if "validation" in measured:
                 state.keep_if_best(measured["validation"])
             now = time.monotonic()
@@ -200,7 +200,8 @@ def _resume(state: State, shelf: StageStore) -> Plan | None:
     if checkpoint is not None:
         state.restore(*checkpoint)
     shelf.rewind(state.update)
-    return Plan(tuple(record["starts"]), tuple(record["phase_updates"]), record["seconds"])
+    phases = tuple(record["starts"]), tuple(record["phase_updates"])
+    return Plan(*phases, record["seconds"], record["num_validations"])
 
 
 def _begin(state: State, shelf: StageStore, update: Updater, measure: Callable[[], Measured]) -> Plan:
@@ -212,21 +213,25 @@ def _begin(state: State, shelf: StageStore, update: Updater, measure: Callable[[
     starts = tuple(start for start, _ in settings.unroll)
     if settings.seconds is None:
         plan = plan_updates(cast(int, settings.updates), starts)
+        validations = settings.num_validations
     else:
         seconds = settings.seconds
-        cost = update.rehearse(seconds)
+        rehearsed = update.rehearse(seconds)
         calibrated = work(update.device)
         measure()
-        overhead = calibrated - begun + (work(update.device) - calibrated) * (settings.num_validations + 1)
-        costs = tuple(cost[stage.window(start)] for start in starts)
+        each = work(update.device) - calibrated
+        validations = distributed.broadcast(lambda: affordable(settings.num_validations, seconds, each))
+        overhead = calibrated - begun + each * (validations + 1)
+        costs = tuple(rehearsed[stage.window(start)] for start in starts)
         plan = distributed.broadcast(lambda: plan_seconds(seconds, starts, costs, overhead))
-        least = overhead + sum(n * each for n, each in zip(plan.phase_updates, costs, strict=True))
+        least = overhead + sum(n * cost for n, cost in zip(plan.phase_updates, costs, strict=True))
         if least > MOST_OVER * seconds:
             logger.warning(
                 "stage '%s': %.3g s are not enough for an update of each phase and %d validations, which take %.3g s; "
                 "raise the budget, or lower num_validations or unroll",
-                *(stage.name, seconds, settings.num_validations, least),
+                *(stage.name, seconds, validations, least),
             )
+    plan = replace(plan, num_validations=validations)
     state.seconds, state.cpu_seconds = time.monotonic() - begin, work(update.device) - begun
     shelf.write_plan(
         asdict(plan) | {"calibration_seconds": state.seconds, "calibration_work": state.cpu_seconds}

@@ -13,6 +13,8 @@ MAX_TIMED = 20
 """Timed updates per phase: enough for one that nothing disturbs."""
 SHARE = 0.01
 """The part of the budget that timing one phase may take."""
+VALIDATION_SHARE = 0.2
+"""The part of a budget in seconds that validations may take: fewer of them follow where one takes long."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,13 @@ class Plan:
     """How many updates each phase of a budget has; phase `i` begins at the fraction `starts[i]` of the budget.
 
     `seconds` is the work that was planned (see `ups.training.clock`); None where the budget is a number of updates.
+    `num_validations` are evenly spaced over the updates.
     """
 
     starts: tuple[float, ...]
     phase_updates: tuple[int, ...]
     seconds: float | None = None
+    num_validations: int = 0
 
     @property
     def num_updates(self) -> int:
@@ -45,11 +49,10 @@ class Plan:
             update -= num_updates
         return 1.0
 
-    def validates(self, update: int, num_validations: int) -> bool:
-        """Return whether one of `num_validations` evenly spaced validations follows the first `update` updates."""
-        return (
-            update * num_validations // self.num_updates > (update - 1) * num_validations // self.num_updates
-        )
+    def validates(self, update: int) -> bool:
+        """Return whether a validation follows the first `update` updates."""
+        before, after = (each * self.num_validations // self.num_updates for each in (update - 1, update))
+        return after > before
 
 
 def plan_updates(num_updates: int, starts: tuple[float, ...]) -> Plan:
@@ -69,6 +72,11 @@ def plan_seconds(
     shares = [end - start for start, end in zip(starts, (*starts[1:], 1.0), strict=True)]
     updates = [max(1, round(share * left / cost)) for share, cost in zip(shares, costs, strict=True)]
     return Plan(starts, tuple(updates), seconds)
+
+
+def affordable(num_validations: int, seconds: float, cost: float) -> int:
+    """Return how many validations of a cost a budget affords: no more than asked for, and one if any."""
+    return min(num_validations, max(1, int(VALIDATION_SHARE * seconds / max(cost, 1e-9))))
 
 
 def measure(

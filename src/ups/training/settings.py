@@ -58,7 +58,8 @@ class Fit(Settings):
     symmetries: tuple[Symmetry, ...] = ()
     """Exact symmetries of the data, drawn at random for each window."""
     num_validations: NonNegativeInt = 10
-    """Validations, evenly spaced over the updates; the last one is at the end."""
+    """Validations, evenly spaced over the updates; the last one is at the end. Fewer where the budget is in seconds
+    and so many would take more than a fifth of it."""
     patience: PositiveInt | None = None
     """Validations in a row without a better score after which the training stops, in whatever phase of `unroll`;
     null trains to the end. Where the stage is not scored, its held-out loss is the score, and the best is kept."""
