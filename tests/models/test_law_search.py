@@ -216,3 +216,14 @@ def test_data_of_a_scheme_on_cells_are_read_on_cells(tmp_path):
         assert read[term] == pytest.approx(value, rel=0.01), term
     waves = read_plane(planes(tmp_path, equation="allen_cahn", num_cells=(24, 24)), (2, 5))[0]
     assert not waves.on_cells
+
+
+def test_a_search_that_takes_too_much_is_given_up_and_says_that_there_is_no_law(tmp_path, monkeypatch):
+    data = planes(tmp_path, equation="vorticity", num_cells=(16, 16))
+    monkeypatch.setattr(law_search, "MOST_WORK", 1.0)
+    monkeypatch.setattr(law_search, "_of_few_terms", lambda law, *_: setattr(law, "work", 2.0))
+    law, left = read_plane(data, (1, 4, 7))
+    assert left == 1.0
+    assert not law.kept.any()
+    frame = data.values[:2, 3].double()
+    torch.testing.assert_close(law(frame, data.params[:2].double()), frame, rtol=0, atol=1e-12)

@@ -1,12 +1,14 @@
+from dataclasses import replace
+
 import torch
 
 from lines import on_line
-from ups.models.law_terms import SQUARED_GRADIENT, Term, library
+from ups.models.law_terms import CARRIED, SQUARED_GRADIENT, WAVE, Term, library
 from ups.models.law_words import written
 from ups.models.normalizer import Normalizer, fit_normalizer
 from ups.models.spectral_law import SpectralLaw
 from ups.solvers.modes import Modes
-from ups.types import Axis, Field, Fields, Grid, Trajectory
+from ups.types import WALL, Axis, Field, Fields, Grid, Trajectory
 
 
 def law_of(fields, values):
@@ -61,3 +63,20 @@ def test_no_law_is_said_to_be_none():
     fields = on_line(cells=16)
     (line,) = written(law_of(fields, {}), fields, Normalizer(1, 0), 1.0)
     assert line.startswith("no law found")
+
+
+def test_what_a_flow_carries_and_what_stirs_it_are_written_in_the_coordinates_of_the_grid():
+    fields = Fields((Field("w"),), Grid((Axis("x", 16, 1.0), Axis("y", 16, 2.0))), 0.5)
+    normalizer = Normalizer(1, 0)
+    normalizer.std.fill_(2.0)
+    values = {
+        Term(0, (CARRIED, 0, 0), "1"): [-1.0],
+        Term(0, (WAVE, 1, 1, -1), "1"): [0.025],
+        Term(0, (WAVE, 0, 0, 2), "1"): [0.05],
+    }
+    first, last = written(law_of(fields, values), fields, normalizer, 1e-3)
+    assert first == "w_t = - 1 (c . grad) w [curl c = w] + 0.2 cos(pi (2 y)) + 0.1 sin(pi (2 x - 1 y))"
+    assert last.startswith("of 99 terms offered")
+    channel = replace(fields, grid=Grid((Axis("x", 16, 1.0, 0.5, WALL, WALL), Axis("y", 16, 2.0))))
+    (line, _) = written(law_of(channel, {Term(0, (WAVE, 0, 3, 1), "1"): [0.25]}), channel, normalizer, 1e-3)
+    assert line == "w_t = 1 cos(pi (1 y)) cos(3 pi (x - 0.5))"

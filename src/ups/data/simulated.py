@@ -48,7 +48,7 @@ AXES = ("x", "y", "z")
 
 
 def _alone(value: Any) -> Any:
-    return (value,) if isinstance(value, float | int) else value
+    return (value,) if isinstance(value, float | int | str) else value  # YAML takes 1e-3 for a word
 
 
 Values = Annotated[tuple[float, ...], BeforeValidator(_alone)]

@@ -36,8 +36,12 @@ AT_REST = 1e-2
 CONVERGED = 1e-3
 """Share of the cost by which a step of the method must lower it, or the damping, to go on."""
 
-CLEARLY = 0.5
-"""Factor by which differences between cells, or a fixed forcing, have to leave less to be offered."""
+CLEARLY, SLIGHTLY = 0.5, 0.9
+"""Factors by which a fixed forcing, and products that alias or differences between cells, have to leave less."""
+
+MOST_WORK = 4e9
+"""Numbers times slopes times stages of the integrator that a search may take, some minutes of one thread: a law of very
+many numbers from frames that are far apart is given up."""
 
 ROUND_OFF = 2.0**-22
 """Of float32 data and of the digits of a step, in parts of the field."""
@@ -65,7 +69,12 @@ def read_law(law: SpectralLaw, pairs: Pairs, held_out: Pairs, progress: Progress
     pairs, held_out = (part._replace(params=part.params[:, varying]) for part in (pairs, held_out))
     columns = torch.cat([varying.new_ones(1), varying])
     offered = _choose_library(law, pairs)
+    law.work = 0.0
     found = _of_few_terms(law, pairs, held_out, offered, progress)
+    if found is None and law.work >= MOST_WORK:
+        law.kept.fill_(False)
+        law.coefficients.zero_()
+        return 1.0
     scheme, fitted = found or _of_all_terms(law, pairs, held_out, offered, progress)
     law.scheme.copy_(torch.tensor(scheme))
     if progress:
@@ -83,17 +92,24 @@ def read_law(law: SpectralLaw, pairs: Pairs, held_out: Pairs, progress: Progress
 
 
 def _choose_library(law: SpectralLaw, pairs: Pairs) -> Bool[Tensor, " term"]:
-    """Let a linear regression tell whether the data are a scheme's on cells or waves, and which terms are offered."""
+    """Let a linear regression tell which terms are offered, and what the data are: waves, aliased ones, or on cells."""
     change = _weighed(law, pairs, pairs.before - pairs.after)
     every = torch.ones_like(law.kept)
     unforced = torch.tensor([not is_forcing(term) for term in law.terms]).to(every.device)
 
-    def left(offered: Bool[Tensor, " term"], on_cells: bool) -> float:
+    def left(offered: Bool[Tensor, " term"], on_cells: bool = False, aliased: bool = False) -> float:
         law.on_cells.fill_(on_cells)
+        law.aliased.fill_(aliased)
         return _linear(_collocated(law, pairs), change, offered).cost
 
-    offered = every if left(every, False) < CLEARLY**2 * left(unforced, False) else unforced
-    law.on_cells.fill_(left(offered, True) < CLEARLY**2 * left(offered, False))
+    offered = every if left(every) < CLEARLY**2 * left(unforced) else unforced
+    best, taken = left(offered), (False, False)
+    for space in ((False, True), (True, True)):
+        there = left(offered, *space)
+        if there < SLIGHTLY**2 * best:
+            best, taken = there, space
+    law.on_cells.fill_(taken[0])
+    law.aliased.fill_(taken[1])
     return offered
 
 
@@ -202,7 +218,7 @@ def _integrated(
         error = _cost(_missed(law, held_out, fitted.coefficients))
         found.append((max(error, _floor(held_out)), scheme, fitted))
         start = fitted.coefficients
-        if error <= _floor(held_out):
+        if error <= _floor(held_out) or law.work >= MOST_WORK:
             break
         if (
             len(found) > 2
@@ -357,7 +373,10 @@ def _fit(
     slopes = missed.new_zeros(len(missed), 0)
     for _ in range(NUM_ITERATIONS if len(free) else 0):
         slopes = torch.func.jacfwd(miss)(free)
+        law.work += float(len(free) * pairs.before.numel() * law.order * law.num_steps)
         if (gained < CONVERGED and damping <= FIRST_DAMPING) or cost <= _floor(pairs):
+            break
+        if law.work >= MOST_WORK:
             break
         scale = slopes.norm(dim=0)
         scale = torch.where(scale > 0, scale, 1.0)

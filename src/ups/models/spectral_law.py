@@ -40,10 +40,10 @@ class SpectralLaw(nn.Module):
     """One frame of dw_f/dt = sum over terms of coefficient x derivative(factor), in waves.
 
     By an exponential integrator of order 2 or 4 in some steps: each field's own linear terms are exact. Products are
-    dealiased. Where the law is `on_cells`, derivatives are differences between neighbouring cells and products are
-    those of the cells, as in data of such a scheme. A coefficient is affine in the parameters; time is measured in
-    frames. Waves beyond those of the data must not grow faster than the fastest of theirs: what no data show is not to
-    blow up. Where a mean never `moves` in the data, terms act on what differs from their mean.
+    dealiased, or, where the law is `aliased`, those of the cells; where it is `on_cells`, derivatives are differences
+    between neighbouring cells, as in data of such a scheme. A coefficient is affine in the parameters; time is measured
+    in frames. Waves beyond those of the data must not grow faster than the fastest of theirs: what no data show is not
+    to blow up. Where a mean never `moves` in the data, terms act on what differs from their mean.
 
     Source: Cox and Matthews, J. Comput. Phys. 176 (2002) 430, eqs. 20-22 and 26-29.
     """
@@ -54,6 +54,7 @@ class SpectralLaw(nn.Module):
     band: Tensor
     scheme: Tensor
     on_cells: Tensor
+    aliased: Tensor
     symbols: Tensor
     cut_off: Tensor
 
@@ -62,6 +63,7 @@ class SpectralLaw(nn.Module):
         self.modes, self.terms, self.num_fields = modes, tuple(terms), num_fields
         self.register_buffer("scheme", torch.tensor([2, 1]))
         self.register_buffer("on_cells", torch.tensor(False))
+        self.register_buffer("aliased", torch.tensor(False))
         self.register_buffer(
             "coefficients", torch.zeros(len(self.terms), 1 + num_params, dtype=torch.float64)
         )
@@ -76,6 +78,8 @@ class SpectralLaw(nn.Module):
         cut_off = torch.stack([modes.kept(degree) for degree in range(2, MAX_DEGREE + 1)])
         cut_off = torch.stack([cut_off, torch.ones_like(cut_off)])
         self.register_buffer("cut_off", cut_off, persistent=False)
+        self.work = 0.0
+        """What a search for it has taken; see `law_search.MOST_WORK`."""
         self._prepared: tuple[tuple, Tables] | None = None
         self._waves: dict[tuple, Tensor] = {}
 
@@ -95,7 +99,7 @@ class SpectralLaw(nn.Module):
         """Return the fields one frame later, in the precision of `w`."""
         if params.shape[1]:
             return self.step(w, params, self.coefficients)
-        parts = (self.coefficients, self.kept, self.scheme, self.on_cells)
+        parts = (self.coefficients, self.kept, self.scheme, self.on_cells, self.aliased)
         key = (*(part._version for part in parts), w.dtype, w.device)
         if self._prepared is None or self._prepared[0] != key:
             with torch.no_grad():
@@ -260,8 +264,8 @@ class SpectralLaw(nn.Module):
 
     def _kept(self, degree: int) -> Bool[Tensor, "*mode"]:
         """Return the modes that a product of that degree is made of and cut off to."""
-        waves, cells = self.cut_off[:, degree - 2]
-        return torch.where(self.on_cells, cells, waves)
+        dealiased, whole = self.cut_off[:, degree - 2]
+        return torch.where(self.aliased, whole, dealiased)
 
 
 def etdrk2(z: Complex[Tensor, "*shape"]) -> tuple[Tensor, ...]:
