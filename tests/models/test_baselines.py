@@ -6,16 +6,16 @@ from lines import on_its_grid, on_line
 from ups import checkpoint
 from ups.checkpoint import save
 from ups.models.ablation import dead_branches
-from ups.models.baselines import DilatedResNet, PDEBenchFNO, Persistence, TunedFNO, UNet1d
+from ups.models.baselines import DilatedResNet, PDEBenchFNO, Persistence, TunedFNO, UNet
 from ups.models.normalizer import fit_normalizer
 from ups.streams import stream
-from ups.types import Stepper, UserError
+from ups.types import WALL, Axis, Field, Fields, Grid, Stepper, Trajectory, UserError
 
 FIELDS = on_line(("u",), ("m/s",), 1.0, 0.05, params=("nu",), conserved=("u",), cells=32)
 CHANGE = {
     "tuned_fno": TunedFNO(width=8, modes=8),
     "dilated_resnet": DilatedResNet(width=8, num_blocks=2),
-    "unet": UNet1d(width=4, multipliers=(1, 2), num_context=2),
+    "unet": UNet(width=4, multipliers=(1, 2), num_context=2),
 }
 ALL = {"pdebench_fno": PDEBenchFNO(), **CHANGE}
 
@@ -156,4 +156,30 @@ def test_settings_that_do_not_fit_the_data_are_named():
     with pytest.raises(UserError, match="modes=32 needs 64 cells"):
         TunedFNO().build(FIELDS, normalizer, stream(0, "init"))
     with pytest.raises(UserError, match="8 does not divide the 36 cells"):
-        UNet1d().build(trajectory(36).fields, normalizer, stream(0, "init"))
+        UNet().build(trajectory(36).fields, normalizer, stream(0, "init"))
+
+
+@pytest.mark.parametrize("kind", CHANGE)
+def test_on_a_plane_between_walls_it_starts_as_persistence_and_then_moves(kind):
+    grid = Grid((Axis("x", 16, 1.0), Axis("y", 24, 1.5, 0.0, WALL, WALL)))
+    fields = Fields((Field("u"), Field("v")), grid, 0.1)
+    data = Trajectory(torch.randn(3, 12, 2, 16, 24, generator=stream(1, "plane")), torch.zeros(3, 0), fields)
+    baseline = CHANGE[kind].build(fields, fit_normalizer(data), stream(0, "init"))
+    still, num = roll(baseline, data), len(data)
+    assert still.shape == (num, 2, 16, 24)
+    torch.testing.assert_close(still, data.values[:, -1], rtol=0, atol=1e-5)
+    with torch.no_grad():
+        for parameter in baseline.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=stream(2, "disturb")))
+    assert (roll(baseline, data) - still).abs().amax((1, 2, 3)).min() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"), [("unet", "2 does not divide"), ("dilated_resnet", "needs 8 cells")]
+)
+def test_planes_that_do_not_fit_are_refused(kind, line):
+    grid = Grid((Axis("x", 16, 1.0), Axis("y", 7, 1.5, 0.0, WALL, WALL)))
+    fields = Fields((Field("u"),), grid, 0.1)
+    data = Trajectory(torch.randn(3, 5, 1, 16, 7), torch.zeros(3, 0), fields)
+    with pytest.raises(UserError, match=line):
+        CHANGE[kind].build(fields, fit_normalizer(data), stream(0, "init"))

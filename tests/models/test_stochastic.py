@@ -9,7 +9,7 @@ from ups import checkpoint
 from ups.checkpoint import save
 from ups.evaluation.rollout import rollout
 from ups.models.ablation import dead_branches
-from ups.models.baselines import UNet1d
+from ups.models.baselines import UNet
 from ups.models.normalizer import fit_normalizer
 from ups.models.stochastic import StochasticOperator
 from ups.streams import stream
@@ -160,7 +160,7 @@ def test_what_is_loaded_gives_the_same_bits(tmp_path):
 
 
 def test_each_kind_comes_back_as_itself(tmp_path):
-    other = UNet1d(width=4, multipliers=(1, 2))
+    other = UNet(width=4, multipliers=(1, 2))
     baselines = build(), other.build(FIELDS, fit_normalizer(trajectory()), stream(0, "init"))
     for place, baseline in enumerate(baselines):
         save(baseline, tmp_path / str(place))

@@ -1,7 +1,15 @@
 import torch
 from torch import nn
 
-from ups.nets.conv import ConvDecoder, ConvEncoder, DilatedBlock, DilatedResNet, ResidualBlock, circular_conv
+from ups.nets.conv import (
+    ConvDecoder,
+    ConvEncoder,
+    DilatedBlock,
+    DilatedResNet,
+    ResidualBlock,
+    circular_conv,
+    local_conv,
+)
 from ups.streams import stream
 
 
@@ -55,3 +63,19 @@ def test_shifting_by_one_token_shifts_the_tokens():
     tokens = encoder(x)
     assert tokens.shape == (2, 8, 3)
     torch.testing.assert_close(decoder(tokens.roll(1, 1)), decoder(tokens).roll(4, -1))
+
+
+def test_dilated_between_walls_it_does_what_it_does_to_the_mirrored_plane():
+    walled = filled(local_conv(2, 3, 3, (False, True), dilation=4))
+    periodic = filled(local_conv(2, 3, 3, (False, False), dilation=4))
+    x = noise(2, 2, 10, 8)
+    whole = periodic(torch.cat([x, x.flip(3)], 3))
+    torch.testing.assert_close(walled(x), whole[..., :8])
+
+
+def test_on_a_plane_networks_commute_with_shifts_along_what_repeats():
+    x = noise(2, 3, 12, 10)
+    for net in (ResidualBlock(3, 5, (False, True)), DilatedResNet(3, 2, 8, 1, (1, 2, 4), (False, True))):
+        net = filled(net)
+        torch.testing.assert_close(net(x.roll(7, 2)), net(x).roll(7, 2))
+        assert not torch.allclose(net(x.roll(3, 3)), net(x).roll(3, 3))

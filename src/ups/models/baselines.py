@@ -14,10 +14,14 @@ from ups.checkpoint import Manifest
 from ups.config import Settings
 from ups.models.initialization import initialize
 from ups.models.normalizer import Normalizer
+from ups.models.waves import require_scalars
 from ups.nets import conv, fourier, unet
 from ups.nets.blocks import zero_init
 from ups.solvers.modes import require_modes
-from ups.types import Fields, UserError, describe_boundaries, require_periodic_line
+from ups.types import Fields, UserError, describe_boundaries
+
+LONGEST_DILATION = 8
+"""Cells of the dilated network's widest step, which an axis has to hold."""
 
 State = tuple[Float[Tensor, "batch recent field *grid"], Float[Tensor, "batch param"]]
 """The last `num_context` frames and the parameters, in the units of the network."""
@@ -108,7 +112,7 @@ class ChangeBaseline(nn.Module):
 
     def __init__(
         self,
-        settings: TunedFNO | DilatedResNet | UNet1d,
+        settings: TunedFNO | DilatedResNet | UNet,
         network: nn.Module,
         normalizer: Normalizer,
         fields: Fields,
@@ -214,17 +218,22 @@ class DilatedResNet(Settings):
         """Return the baseline.
 
         Raises:
-            UserError: the data do not live on a periodic line.
+            UserError: an axis is neither periodic nor between walls, or shorter than the largest dilation.
         """
-        require_periodic_line(fields.grid, f"baseline {self.kind}")
+        require_scalars(fields, f"baseline {self.kind}")
+        if min(fields.grid.shape) < LONGEST_DILATION:
+            raise UserError(
+                f"baseline {self.kind}: needs {LONGEST_DILATION} cells an axis, not {fields.grid}"
+            )
         channels = _channels(self.num_context, fields)
+        width, blocks, walls = self.width, self.num_blocks, fields.grid.walls
         network = initialize(
-            lambda: conv.DilatedResNet(*channels, width=self.width, num_blocks=self.num_blocks), generator
+            lambda: conv.DilatedResNet(*channels, width=width, num_blocks=blocks, walls=walls), generator
         )
         return ChangeBaseline(self, network, normalizer, fields)
 
 
-class UNet1d(Settings):
+class UNet(Settings):
     """A U-Net that predicts the change of normalized frames."""
 
     kind: Literal["unet"] = "unet"
@@ -239,20 +248,22 @@ class UNet1d(Settings):
         """Return the baseline.
 
         Raises:
-            UserError: the data do not live on a periodic line, or it cannot be halved that often.
+            UserError: an axis is neither periodic nor between walls, or cannot be halved that often.
         """
-        require_periodic_line(fields.grid, f"baseline {self.kind}")
+        require_scalars(fields, f"baseline {self.kind}")
         divisor = 2 ** (len(self.multipliers) - 1)
-        if fields.grid.shape[0] % divisor:
+        if any(cells % divisor for cells in fields.grid.shape):
             raise UserError(
                 f"baseline {self.kind}: {divisor} does not divide the {fields.grid} cells; use fewer multipliers"
             )
         channels = _channels(self.num_context, fields)
-        network = initialize(lambda: unet.UNet1d(*channels, self.width, self.multipliers), generator)
+        network = initialize(
+            lambda: unet.UNet(*channels, self.width, self.multipliers, fields.grid.walls), generator
+        )
         return ChangeBaseline(self, network, normalizer, fields)
 
 
-BaselineSettings = Annotated[PDEBenchFNO | TunedFNO | DilatedResNet | UNet1d, Field(discriminator="kind")]
+BaselineSettings = Annotated[PDEBenchFNO | TunedFNO | DilatedResNet | UNet, Field(discriminator="kind")]
 
 
 class BaselineManifest(Manifest):

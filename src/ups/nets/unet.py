@@ -1,4 +1,4 @@
-"""A U-Net on a periodic line."""
+"""A U-Net on a line, a plane or a box."""
 
 from __future__ import annotations
 
@@ -9,32 +9,42 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ups.nets.blocks import Conv1d, zero_init
-from ups.nets.conv import ResidualBlock, circular_conv
+from ups.nets.blocks import zero_init
+from ups.nets.conv import CONVOLUTIONS, ResidualBlock, local_conv
+
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+"""By the number of axes, from one on."""
 
 
-class UNet1d(nn.Module):
+class UNet(nn.Module):
     """Residual blocks at `len(multipliers)` resolutions, each half the one above, with concatenated skips.
 
-    Its output is zero at initialization. It commutes with shifts by multiples of 2^(levels - 1) cells, which must
-    divide the number of cells. Ronneberger et al. (arXiv:1505.04597), without normalization layers.
+    Its output is zero at initialization. It commutes with shifts along periodic axes by multiples of 2^(levels - 1)
+    cells, which must divide the number of cells; `walls` says which axes lie between walls. Ronneberger et al.
+    (arXiv:1505.04597), without normalization layers.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, width: int, multipliers: Sequence[int] = (1, 2, 4, 8)
+        self,
+        in_channels: int,
+        out_channels: int,
+        width: int,
+        multipliers: Sequence[int] = (1, 2, 4, 8),
+        walls: Sequence[bool] = (False,),
     ) -> None:
         super().__init__()
+        pool, unpool = CONVOLUTIONS[len(walls) - 1], TRANSPOSED[len(walls) - 1]
         widths = [width * multiplier for multiplier in multipliers]
         steps = list(pairwise(widths))
-        self.lift = circular_conv(in_channels, width, 5)
-        self.down = nn.ModuleList(ResidualBlock(fine, fine) for fine, _ in steps)
-        self.pool = nn.ModuleList(Conv1d(fine, coarse, 2, stride=2) for fine, coarse in steps)
-        self.bottom = nn.Sequential(*(ResidualBlock(widths[-1], widths[-1]) for _ in range(2)))
-        self.unpool = nn.ModuleList(nn.ConvTranspose1d(coarse, fine, 2, stride=2) for fine, coarse in steps)
-        self.up = nn.ModuleList(ResidualBlock(2 * fine, fine) for fine, _ in steps)
-        self.head = zero_init(circular_conv(width, out_channels, 3))
+        self.lift = local_conv(in_channels, width, 5, walls)
+        self.down = nn.ModuleList(ResidualBlock(fine, fine, walls) for fine, _ in steps)
+        self.pool = nn.ModuleList(pool(fine, coarse, 2, stride=2) for fine, coarse in steps)
+        self.bottom = nn.Sequential(*(ResidualBlock(widths[-1], widths[-1], walls) for _ in range(2)))
+        self.unpool = nn.ModuleList(unpool(coarse, fine, 2, stride=2) for fine, coarse in steps)
+        self.up = nn.ModuleList(ResidualBlock(2 * fine, fine, walls) for fine, _ in steps)
+        self.head = zero_init(local_conv(width, out_channels, 3, walls))
 
-    def forward(self, x: Float[Tensor, "batch channel cell"]) -> Float[Tensor, "batch out cell"]:
+    def forward(self, x: Float[Tensor, "batch channel *grid"]) -> Float[Tensor, "batch out *grid"]:
         """Return the output on the same cells."""
         x = self.lift(x)
         skips = []

@@ -6,7 +6,7 @@ from ups.config import merge
 from ups.data.pdebench import PDEBench
 from ups.data.simulated import Simulated
 from ups.models.autoencoder import Convolutional
-from ups.models.baselines import DilatedResNet, PDEBenchFNO, TunedFNO, UNet1d
+from ups.models.baselines import DilatedResNet, PDEBenchFNO, TunedFNO, UNet
 from ups.models.corrector import CorrectorSettings
 from ups.models.flux_law import FluxLaw
 from ups.models.noise import BetaTimes
@@ -187,7 +187,7 @@ def _generative(seconds: float) -> Fit:
 def _baselines() -> dict:
     return {
         "pdebench_fno": PDEBenchFNO(),
-        "unet": UNet1d(),
+        "unet": UNet(),
         "dilated_resnet": DilatedResNet(),
         "tuned_fno": TunedFNO(),
     }

@@ -14,7 +14,7 @@ from ups.data.pdebench import PDEBench
 from ups.data.simulated import Simulated
 from ups.data.well import Well
 from ups.models.autoencoder import AutoencoderSettings, IdentityPatches
-from ups.models.baselines import DilatedResNet, PDEBenchFNO, TunedFNO, UNet1d
+from ups.models.baselines import DilatedResNet, PDEBenchFNO, TunedFNO, UNet
 from ups.models.corrector import CorrectorSettings
 from ups.models.flux_law import FluxLaw
 from ups.models.law_network import LawNetwork
@@ -39,9 +39,9 @@ from ups.training.settings import Fit, Positive
 
 DataSettings = Annotated[Simulated | PDEBench | Well | Arrays, Field(discriminator="kind")]
 
-BASELINES = (PDEBenchFNO, TunedFNO, DilatedResNet, UNet1d, StochasticOperator)
+BASELINES = (PDEBenchFNO, TunedFNO, DilatedResNet, UNet, StochasticOperator)
 BaselineSettings = Annotated[
-    PDEBenchFNO | TunedFNO | DilatedResNet | UNet1d | StochasticOperator, Field(discriminator="kind")
+    PDEBenchFNO | TunedFNO | DilatedResNet | UNet | StochasticOperator, Field(discriminator="kind")
 ]
 
 
