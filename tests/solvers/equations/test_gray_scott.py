@@ -55,8 +55,8 @@ def test_spots_divide_on_fine_grids_alike():
 
     truth = solved(192)
     errors = [((solved(n) - truth[..., :: 192 // n, :: 192 // n]).abs().max()).item() for n in (48, 96)]
-    assert errors[1] < 5e-3, errors
-    assert errors[1] < errors[0] / 20, errors
+    assert errors[1] < 1e-4, errors
+    assert errors[1] < errors[0] / 100, errors
     assert truth[1].amax() > 0.2  # the reaction lives
 
 
