@@ -110,7 +110,8 @@ def _word(term: Term, fields: Fields, moves: bool) -> str:
     if term.derivative == "mean":
         return f"mean({name})"
     if term.derivative == "1":
-        return name if moves else f"({name} - mean)"
+        has_mean = term.factor[:1] not in ((CARRIED,), (WAVE,))
+        return f"({name} - mean)" if has_mean and not moves else name
     name = name if name.isidentifier() else f"({name})"
     if term.derivative.endswith("laplacian"):
         order = 4 if term.derivative.startswith("bi") else 2
