@@ -26,7 +26,7 @@ from ups.data.blocks import BLOCK, Report, fill
 from ups.data.boundaries import Boundaries, bounded
 from ups.data.cache import cache_folder, cached
 from ups.data.rest import SPARE, Rest
-from ups.data.truth_error import truth_error
+from ups.data.truth_error import affordable, truth_error
 from ups.progress import Progress
 from ups.solvers import initial
 from ups.solvers.equation import Equation, Initial, Steady
@@ -40,9 +40,6 @@ from ups.types import Axis, Fields, Grid, Trajectory, UserError, no_periodic_lin
 
 GENERATOR = 1
 """Version of what the settings mean; counted up with every change of the numbers that come out."""
-
-CHECKED, CHECKED_CELLS = 8, 2**10
-"""Trajectories that are solved on a finer grid too, for the error of the truth, and cells beyond which fewer are."""
 
 AXES = ("x", "y", "z")
 
@@ -246,17 +243,17 @@ class Simulated(Settings):
     def truth_floor(self) -> float | None:
         """Return how far the data are from the solution: nRMSE off the same on three times the solver's cells an axis.
 
-        The mean over all frames but the initial one of `CHECKED` trajectories, fewer on a plane; None under a forcing,
-        where the solver on this grid is the law, for steady problems, from white noise on the cells, which is another
-        problem on finer ones, and where the finer solution fails.
+        The mean over all frames but the initial one of some trajectories (`affordable`). None under a forcing, where
+        the solver on this grid is the law, for steady problems, from white noise on the cells, which is another problem
+        on finer ones, and where the finer solution fails.
         """
         if self.forcing or self.rest or self._keeps_averages:
             return None
         content, solver = self._content(), self._solver_grid()
-        checked = max(1, CHECKED * CHECKED_CELLS // max(CHECKED_CELLS, math.prod(solver.shape)))
+        checked, frames = affordable(self.num_trajectories, content["num_frames"], solver)
         first, params = (part[:checked] for part in self._start(content, 0))
         equation = self._equation(params)
-        times = content["dt"] * torch.arange(content["num_frames"], dtype=torch.float64)
+        times = content["dt"] * torch.arange(frames, dtype=torch.float64)
         if content["warmup"]:
             first = solve(equation, first, times.new_tensor([0, content["warmup"]]), solver)[:, -1]
         of_averages = EQUATIONS[self.equation].data.cells_hold == "averages"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -9,6 +11,21 @@ from ups.solvers.equation import Equation
 from ups.solvers.resampling import along_axes, on_grid, points_between, resample
 from ups.solvers.solve import solve
 from ups.types import Grid
+
+CHECKED, CHECKED_CELLS = 8, 2**10
+"""Trajectories that are solved on a finer grid too, and cells beyond which fewer are."""
+
+SHARE = 50
+"""On larger grids, one part in so many of the work that the data took may go into it."""
+
+
+def affordable(num_trajectories: int, num_frames: int, grid: Grid) -> tuple[int, int]:
+    """Return how many trajectories, and how many of their first frames, are solved on the finer grid too."""
+    checked = max(1, CHECKED * CHECKED_CELLS // max(CHECKED_CELLS, math.prod(grid.shape)))
+    if checked == CHECKED:
+        return checked, num_frames
+    work = checked * 3 ** (1 + len(grid))  # three times the cells an axis, and the steps
+    return checked, min(num_frames, 2 + num_trajectories * num_frames // (SHARE * work))
 
 
 def truth_error(
