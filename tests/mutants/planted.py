@@ -226,8 +226,8 @@ MUTANTS = (
     Mutant(
         "a conserved field leaks through the pull of a context",
         STEPPER,
-        "differs = differs - differs.flatten(1).mean(1)",
-        "differs = differs - 0 * differs.flatten(1).mean(1)",
+        "means = differs.flatten(2).mean(2) * self.conserved",
+        "means = 0 * differs.flatten(2).mean(2) * self.conserved",
         "tests/solvers/test_stepper.py",
     ),
     # diffusion

@@ -38,7 +38,7 @@ def test_with_a_law_in_terms_the_network_stands_on_the_ladder_alone_too():
     assert (law.name, network.name, operator.name) == ("law", "network", "operator")
     assert (network.on, operator.on) == (("codec",), ("law",))
     assert network.training == operator.training
-    assert network.operator.sizes == operator.operator.sizes
+    assert network.operator.sizes() == operator.operator.sizes()
 
 
 def test_only_what_draws_has_members():
