@@ -200,6 +200,14 @@ def test_a_stirred_flow_in_a_plane_tells_its_viscosity_and_what_stirs_it(tmp_pat
     }
 
 
+def test_a_flow_that_its_cells_hardly_resolve_is_still_one_of_waves(tmp_path):
+    data = planes(tmp_path, equation="vorticity", num_cells=(32, 32), nu=1e-3)
+    law, left = read_plane(data, (0, 3, 6))
+    assert not law.on_cells
+    assert not law.aliased
+    assert left < 1e-3
+
+
 def test_what_is_not_forced_is_offered_no_forcing(tmp_path):
     law, left = read_plane(planes(tmp_path, equation="vorticity", num_cells=(32, 32), strength=0), (1, 4))
     assert left < 1e-3

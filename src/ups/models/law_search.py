@@ -36,8 +36,8 @@ AT_REST = 1e-2
 CONVERGED = 1e-3
 """Share of the cost by which a step of the method must lower it, or the damping, to go on."""
 
-CLEARLY, SLIGHTLY = 0.5, 0.9
-"""Factors by which a fixed forcing, and products that alias or differences between cells, have to leave less."""
+CLEARLY = 0.5
+"""Factor by which a fixed forcing, products that alias or differences between cells have to leave less to be taken."""
 
 MOST_WORK = 4e9
 """Numbers times slopes times stages of the integrator that a search may take, some minutes of one thread: a law of very
@@ -106,7 +106,7 @@ def _choose_library(law: SpectralLaw, pairs: Pairs) -> Bool[Tensor, " term"]:
     best, taken = left(offered), (False, False)
     for space in ((False, True), (True, True)):
         there = left(offered, *space)
-        if there < SLIGHTLY**2 * best:
+        if there < CLEARLY**2 * best:
             best, taken = there, space
     law.on_cells.fill_(taken[0])
     law.aliased.fill_(taken[1])
