@@ -226,8 +226,8 @@ MUTANTS = (
     Mutant(
         "a conserved field leaks through the pull of a context",
         STEPPER,
-        "means = differs.flatten(2).mean(2) * self.conserved",
-        "means = 0 * differs.flatten(2).mean(2) * self.conserved",
+        "means = differs.flatten(2).mean(2) * self.conserved.to(differs)",
+        "means = 0 * differs.flatten(2).mean(2) * self.conserved.to(differs)",
         "tests/solvers/test_stepper.py",
     ),
     # diffusion

@@ -18,6 +18,9 @@ from ups.progress import Progress
 SCHEMES = ((2, 1), (4, 1), (4, 2), (4, 4), (4, 8), (4, 16))
 """Order and steps a frame of the integrators, cheap ones first."""
 
+SPACES = ((False, False), (False, True), (True, True))
+"""Whether derivatives are differences between cells, and whether products alias: waves, aliased waves, cells."""
+
 SLACK = 1.02
 """Factor by which the error of a law may grow if it is simpler."""
 
@@ -68,7 +71,7 @@ def read_law(law: SpectralLaw, pairs: Pairs, held_out: Pairs, progress: Progress
     varying = (pairs.params != pairs.params[:1]).any(0)  # a parameter that never changes tells nothing
     pairs, held_out = (part._replace(params=part.params[:, varying]) for part in (pairs, held_out))
     columns = torch.cat([varying.new_ones(1), varying])
-    offered = _choose_library(law, pairs)
+    offered = _choose_library(law, pairs)[0]
     law.work = 0.0
     found = _of_few_terms(law, pairs, held_out, offered, progress)
     if found is None and law.work >= MOST_WORK:
@@ -91,37 +94,35 @@ def read_law(law: SpectralLaw, pairs: Pairs, held_out: Pairs, progress: Progress
     return math.sqrt(cost)
 
 
-def _choose_library(law: SpectralLaw, pairs: Pairs) -> Bool[Tensor, " term"]:
-    """Let a linear regression tell which terms are offered, and what the data are: waves, aliased ones, or on cells."""
+def _choose_library(law: SpectralLaw, pairs: Pairs) -> tuple[Bool[Tensor, " term"], float]:
+    """Let a linear regression tell which terms are offered, and what the data are: waves, aliased ones, or on cells.
+
+    Returned are these terms, and the cost that the regression leaves.
+    """
     change = _weighed(law, pairs, pairs.before - pairs.after)
     every = torch.ones_like(law.kept)
-    unforced = torch.tensor([not is_forcing(term) for term in law.terms]).to(every.device)
-
-    def left(offered: Bool[Tensor, " term"], on_cells: bool = False, aliased: bool = False) -> float:
+    offered = torch.tensor([not is_forcing(term) for term in law.terms]).to(every.device)
+    best, taken = math.inf, SPACES[0]
+    for on_cells, aliased in SPACES:
         law.on_cells.fill_(on_cells)
         law.aliased.fill_(aliased)
-        return _linear(_collocated(law, pairs), change, offered).cost
-
-    offered = every if left(every) < CLEARLY**2 * left(unforced) else unforced
-    best, taken = left(offered), (False, False)
-    for space in ((False, True), (True, True)):
-        there = left(offered, *space)
-        if there < CLEARLY**2 * best:
-            best, taken = there, space
+        columns = _collocated(law, pairs)
+        left = _linear(columns, change, offered).cost
+        if (on_cells, aliased) == SPACES[0]:
+            forced = _linear(columns, change, every).cost
+            if forced < CLEARLY**2 * left:
+                offered, left = every, forced
+        if left < CLEARLY**2 * best:
+            best, taken = left, (on_cells, aliased)
     law.on_cells.fill_(taken[0])
     law.aliased.fill_(taken[1])
-    return offered
+    return offered, best
 
 
 @torch.no_grad()
 def obey_another_law(law: SpectralLaw, every: Pairs, later: Pairs) -> bool:
     """Return whether a linear regression leaves clearly less of pairs that leave the first frames out."""
-    left = []
-    for pairs in (every, later):
-        offered = _choose_library(law, pairs)
-        change = _weighed(law, pairs, pairs.before - pairs.after)
-        left.append(_linear(_collocated(law, pairs), change, offered).cost)
-    return left[1] < CLEARLY**2 * left[0]
+    return _choose_library(law, later)[1] < CLEARLY**2 * _choose_library(law, every)[1]
 
 
 @torch.no_grad()

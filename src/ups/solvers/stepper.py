@@ -118,7 +118,7 @@ class Coarse:
             state = self.advance(state)
             differs = self._averages(frame - self._frame(state.averages))
             # samples of fronts tell an integral worse than the first frame did
-            means = differs.flatten(2).mean(2) * self.conserved
+            means = differs.flatten(2).mean(2) * self.conserved.to(differs)
             differs = differs - means[(..., *(None,) * len(self.grid))]
             state = state._replace(averages=state.averages + GAIN * differs)
         return state
