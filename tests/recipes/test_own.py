@@ -36,8 +36,8 @@ def test_an_array_of_an_equation_that_nobody_names_gives_its_law_and_a_ladder(tm
     assert [rung.name for rung in found.ladder] == [
         "persistence",
         "tuned_fno",
-        "law",
         "network",
+        "law",
         "operator",
         "codec ceiling",
     ]

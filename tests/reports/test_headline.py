@@ -45,6 +45,13 @@ def test_a_win_states_error_interval_metric_factor_and_the_best_baseline(say):
     assert "One seed" in found.basis
 
 
+def test_an_error_millions_of_times_below_is_a_factor_and_not_without_error(say):
+    found = say(persistence=1.0, baseline=0.5, operator=1e-8)
+    assert "without error" not in found.sentence
+    factor = float(found.sentence.split(": ")[1].split(" times")[0])
+    assert factor == pytest.approx(5e7, rel=0.2)
+
+
 def test_a_loss_is_called_a_loss(say):
     found = say(persistence=1.0, baseline=0.2, tuned=0.01, operator=0.02)
     assert "it loses, 2" in found.sentence

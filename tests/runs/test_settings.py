@@ -34,8 +34,8 @@ def test_a_law_that_is_regressed_is_a_rung_below_the_operator():
 
 def test_with_a_law_in_terms_the_network_stands_on_the_ladder_alone_too():
     settings = tiny().model_copy(update={"operator": LawNetwork(width=8, num_blocks=1, modes=4)})
-    law, network, operator = settings.rungs[1:4]
-    assert (law.name, network.name, operator.name) == ("law", "network", "operator")
+    network, law, operator = settings.rungs[1:4]
+    assert (network.name, law.name, operator.name) == ("network", "law", "operator"), "each against the last"
     assert (network.on, operator.on) == (("codec",), ("law",))
     assert network.training == operator.training
     assert network.operator.sizes() == operator.operator.sizes()

@@ -62,7 +62,7 @@ def _relation(found: Verdict) -> str:
     if not np.isfinite(found.skill.mean):
         return ", without blowing up as does" if found.word == "buys" else "; it loses to"
     kept = 1.0 - found.skill.mean
-    if kept < 1e-6:
+    if kept <= 0:
         return ": without error, unlike"
     if found.word == "buys":
         return f": {number(1.0 / kept, 2)} times below"

@@ -101,13 +101,15 @@ class Run(Settings):
         """The ladder, each rung after those that it stands on."""
         rungs: list[RungSpec] = [PersistenceSpec()]
         operator = OperatorSpec(operator=self.operator, training=self.training)
+        if isinstance(
+            self.operator, LawNetwork
+        ):  # below the law, so that the operator is compared with the law
+            alone = SpectralFlux(**self.operator.model_dump(exclude={"kind"}))
+            rungs.append(OperatorSpec(name="network", operator=alone, training=self.training))
         if isinstance(self.operator, FluxLaw | LawNetwork):
             law = Law() if isinstance(self.operator, LawNetwork) else self.operator
             rungs.append(LawSpec(operator=law))
             operator = replace(operator, on=("law",))
-        if isinstance(self.operator, LawNetwork):  # what the law is worth to it
-            alone = SpectralFlux(**self.operator.model_dump(exclude={"kind"}))
-            rungs.append(OperatorSpec(name="network", operator=alone, training=self.training))
         rungs.append(operator)
         rungs += map(self._baseline, self.baselines)
         if self.data.equation_class is not None:
