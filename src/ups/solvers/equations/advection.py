@@ -9,6 +9,7 @@ from typing import ClassVar
 from ups.solvers.equation import Defaults, Parameter, per_mode
 from ups.solvers.modes import Frame, Modes
 from ups.solvers.spectral import Exponential
+from ups.solvers.split import Split
 from ups.types import Grid, no_periodic_line, require_periodic_line
 
 
@@ -24,5 +25,10 @@ class Advection:
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""
         require_periodic_line(grid, "Advection")
+        split = self.split(grid)
+        return Exponential(split.modes, split.symbol, duration)
+
+    def split(self, grid: Grid) -> Split:
+        """Return the parts of u_t on a grid."""
         modes = Modes(grid)
-        return Exponential(modes, -per_mode(self.speed, grid) * modes.derivative(), duration)
+        return Split(modes, -per_mode(self.speed, grid) * modes.derivative())

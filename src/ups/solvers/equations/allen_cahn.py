@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
 from ups.solvers.equation import Defaults, Parameter, per_mode
 from ups.solvers.modes import Frame, Modes, no_modes
 from ups.solvers.spectral import ETDRK4
+from ups.solvers.split import Split
 from ups.types import Field, Grid
 
 
@@ -30,14 +29,15 @@ class AllenCahn:
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""
+        split = self.split(grid)
+        return ETDRK4(split.modes, split.symbol, split.nonlinear, duration, max_step=0.05)
+
+    def split(self, grid: Grid) -> Split:
+        """Return the parts of u_t on a grid."""
         modes = Modes(grid)
-        return ETDRK4(modes, self._symbol(modes), lambda u: -modes.dealiased(u, 3), duration, max_step=0.05)
+        symbol = 1 - per_mode(self.nu, grid) * modes.squared()
+        return Split(modes, symbol, lambda u: -modes.dealiased(u, 3))
 
     def rate(self, frame: Frame, grid: Grid) -> Frame:
         """Return u_t, which is zero in a steady state."""
-        modes = Modes(grid)
-        spectrum = modes.forth(frame)
-        return modes.back(self._symbol(modes) * spectrum - modes.dealiased(spectrum, 3))
-
-    def _symbol(self, modes: Modes) -> Tensor:
-        return 1 - per_mode(self.nu, modes.grid) * modes.squared()
+        return self.split(grid).rate(frame)

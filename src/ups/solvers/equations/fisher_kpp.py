@@ -9,6 +9,7 @@ from typing import ClassVar
 from ups.solvers.equation import Defaults, Parameter, per_mode
 from ups.solvers.modes import Frame, Modes, no_modes
 from ups.solvers.spectral import ETDRK4
+from ups.solvers.split import Split
 from ups.types import Field, Grid
 
 
@@ -27,8 +28,12 @@ class FisherKPP:
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""
-        modes = Modes(grid)
-        rho = per_mode(self.rho, grid)
-        fastest = max(rho.max().item(), 1e-3 / duration)
+        split = self.split(grid)
+        fastest = max(per_mode(self.rho, grid).max().item(), 1e-3 / duration)
+        return ETDRK4(split.modes, split.symbol, split.nonlinear, duration, 0.02 / fastest)
+
+    def split(self, grid: Grid) -> Split:
+        """Return the parts of u_t on a grid."""
+        modes, rho = Modes(grid), per_mode(self.rho, grid)
         symbol = rho - per_mode(self.nu, grid) * modes.squared()
-        return ETDRK4(modes, symbol, lambda u: -rho * modes.dealiased(u, 2), duration, 0.02 / fastest)
+        return Split(modes, symbol, lambda u: -rho * modes.dealiased(u, 2))

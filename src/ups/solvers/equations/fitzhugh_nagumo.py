@@ -9,8 +9,9 @@ from typing import ClassVar
 import torch
 
 from ups.solvers.equation import Defaults
-from ups.solvers.modes import Frame, no_modes, require_modes
+from ups.solvers.modes import Frame, Modes, Spectrum, no_modes, require_modes
 from ups.solvers.runge_kutta import RungeKutta4
+from ups.solvers.split import Split
 from ups.solvers.stencils import laplacian
 from ups.types import Field, Grid
 
@@ -54,3 +55,16 @@ class FitzHughNagumo:
             ])
 
         return RungeKutta4(rate, duration, min(FASTEST, stable))
+
+    def split(self, grid: Grid) -> Split:
+        """Return the parts of u_t on a grid."""
+        modes = Modes(grid)
+        unit = modes.forth(torch.ones(grid.shape, dtype=torch.float64))
+
+        def reaction(spectrum: Spectrum) -> Spectrum:
+            u, v = modes.back_whole(spectrum)
+            feeds = modes.forth_whole(torch.stack([u - u**3 - v, u - v]))
+            return feeds - THRESHOLD * torch.stack([unit, torch.zeros_like(unit)])[:, None]
+
+        diffusion = torch.tensor(DIFFUSION, dtype=torch.float64).reshape(2, 1, *(1,) * len(grid))
+        return Split(modes, -diffusion * modes.stencil(), reaction)

@@ -11,6 +11,7 @@ import torch
 from ups.solvers.equation import Defaults, Parameter, per_mode
 from ups.solvers.modes import Frame, Modes, Spectrum, no_modes
 from ups.solvers.spectral import ETDRK4
+from ups.solvers.split import Split
 from ups.types import Field, Grid
 
 DIFFUSION = (0.2, 0.1)
@@ -42,6 +43,11 @@ class GrayScott:
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""
+        split = self.split(grid)
+        return ETDRK4(split.modes, split.symbol, split.nonlinear, duration, max_step=1.0)
+
+    def split(self, grid: Grid) -> Split:
+        """Return the parts of u_t on a grid."""
         modes = Modes(grid)
         feed, kill = per_mode(self.feed, grid), per_mode(self.kill, grid)
         source = feed * modes.forth(torch.ones(grid.shape, dtype=torch.float64))
@@ -53,4 +59,4 @@ class GrayScott:
 
         decay = torch.stack(torch.broadcast_tensors(feed, feed + kill))
         diffusion = torch.tensor(DIFFUSION, dtype=torch.float64).reshape(2, 1, *(1,) * len(grid))
-        return ETDRK4(modes, -decay - diffusion * modes.squared(), reaction, duration, max_step=1.0)
+        return Split(modes, -decay - diffusion * modes.squared(), reaction)

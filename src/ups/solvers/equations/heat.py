@@ -9,6 +9,7 @@ from typing import ClassVar
 from ups.solvers.equation import Defaults, Parameter, per_mode
 from ups.solvers.modes import Frame, Modes, no_modes
 from ups.solvers.spectral import Exponential
+from ups.solvers.split import Split
 from ups.types import Grid
 
 
@@ -23,5 +24,10 @@ class Heat:
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""
+        split = self.split(grid)
+        return Exponential(split.modes, split.symbol, duration)
+
+    def split(self, grid: Grid) -> Split:
+        """Return the parts of u_t on a grid."""
         modes = Modes(grid)
-        return Exponential(modes, -per_mode(self.nu, grid) * modes.squared(), duration)
+        return Split(modes, -per_mode(self.nu, grid) * modes.squared())

@@ -9,6 +9,7 @@ from typing import ClassVar
 from ups.solvers.equation import Defaults
 from ups.solvers.modes import Frame, Modes
 from ups.solvers.spectral import ETDRK4
+from ups.solvers.split import Split
 from ups.types import Grid, no_periodic_line, require_periodic_line
 
 
@@ -26,12 +27,11 @@ class KortewegDeVries:
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""
         require_periodic_line(grid, "Korteweg-de Vries")
+        split = self.split(grid)
+        return ETDRK4(split.modes, split.symbol, split.nonlinear, duration, max_step=0.002)
+
+    def split(self, grid: Grid) -> Split:
+        """Return the parts of u_t on a grid."""
         modes = Modes(grid)
         derivative = modes.derivative()
-        return ETDRK4(
-            modes,
-            -(derivative**3),
-            lambda u: -3 * derivative * modes.dealiased(u, 2),
-            duration,
-            max_step=0.002,
-        )
+        return Split(modes, -(derivative**3), lambda u: -3 * derivative * modes.dealiased(u, 2))

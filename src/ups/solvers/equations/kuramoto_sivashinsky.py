@@ -9,6 +9,7 @@ from typing import ClassVar
 from ups.solvers.equation import Defaults
 from ups.solvers.modes import Frame, Modes
 from ups.solvers.spectral import ETDRK4
+from ups.solvers.split import Split
 from ups.types import Grid, no_periodic_line, require_periodic_line
 
 
@@ -22,8 +23,11 @@ class KuramotoSivashinsky:
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""
         require_periodic_line(grid, "Kuramoto-Sivashinsky")
+        split = self.split(grid)
+        return ETDRK4(split.modes, split.symbol, split.nonlinear, duration, max_step=0.05)
+
+    def split(self, grid: Grid) -> Split:
+        """Return the parts of u_t on a grid."""
         modes = Modes(grid)
         k, half_derivative = modes.wavenumbers(), modes.derivative() / 2
-        return ETDRK4(
-            modes, k**2 - k**4, lambda u: -half_derivative * modes.dealiased(u, 2), duration, max_step=0.05
-        )
+        return Split(modes, k**2 - k**4, lambda u: -half_derivative * modes.dealiased(u, 2))

@@ -9,6 +9,7 @@ from typing import ClassVar
 from ups.solvers.equation import Defaults, Parameter, per_mode
 from ups.solvers.modes import Frame, Modes, no_modes
 from ups.solvers.spectral import ETDRK4
+from ups.solvers.split import Split
 from ups.types import Field, Grid
 
 
@@ -27,6 +28,11 @@ class SwiftHohenberg:
 
     def propagator(self, duration: float, grid: Grid) -> Callable[[Frame], Frame]:
         """Return the map from frames to the frames `duration` later."""
+        split = self.split(grid)
+        return ETDRK4(split.modes, split.symbol, split.nonlinear, duration, max_step=0.05)
+
+    def split(self, grid: Grid) -> Split:
+        """Return the parts of u_t on a grid."""
         modes = Modes(grid)
         symbol = per_mode(self.r, grid) - (1 - modes.squared()) ** 2
-        return ETDRK4(modes, symbol, lambda u: -modes.dealiased(u, 3), duration, max_step=0.05)
+        return Split(modes, symbol, lambda u: -modes.dealiased(u, 3))

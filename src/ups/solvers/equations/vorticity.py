@@ -13,6 +13,7 @@ from torch import Tensor
 from ups.solvers.equation import Defaults, Parameter, per_mode
 from ups.solvers.modes import Frame, Modes, Spectrum
 from ups.solvers.spectral import ETDRK4
+from ups.solvers.split import Split
 from ups.types import Field, Grid, UserError, describe_boundaries
 
 STEPS = 0.04
@@ -49,6 +50,12 @@ class Vorticity:
         """Return the map from frames to the frames `duration` later."""
         if reason := self.obstacle(grid):
             raise UserError(f"Vorticity: {reason}")
+        split = self.split(grid)
+        longest = STEPS * min(grid.extent) * 64 / max(64, *grid.shape)
+        return ETDRK4(split.modes, split.symbol, split.nonlinear, duration, longest)
+
+    def split(self, grid: Grid) -> Split:
+        """Return the parts of u_t on a grid."""
         modes = Modes(grid)
         forcing = per_mode(self.strength, grid) * modes.forth(_stirring(grid))
         advect = advection(modes)
@@ -56,10 +63,7 @@ class Vorticity:
         def nonlinear(w: Spectrum) -> Spectrum:
             return forcing - advect(w)
 
-        symbol = -per_mode(self.nu, grid) * modes.squared()
-        return ETDRK4(
-            modes, symbol, nonlinear, duration, STEPS * min(grid.extent) * 64 / max(64, *grid.shape)
-        )
+        return Split(modes, -per_mode(self.nu, grid) * modes.squared(), nonlinear)
 
 
 def advection(modes: Modes) -> Callable[[Spectrum], Spectrum]:
