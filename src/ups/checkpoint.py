@@ -95,7 +95,8 @@ def save(model: Saveable, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = model.state_dict() if isinstance(model, nn.Module) else {}
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
+    # clones, since a model may hold one part in two places
+    tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in state.items()}
     weights = save_tensors(tensors)
     digest = hashlib.sha256(weights).hexdigest()
     name = f"{digest[:16]}.safetensors"
