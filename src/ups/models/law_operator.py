@@ -17,6 +17,7 @@ from ups.models.spectral_law import SpectralLaw
 from ups.models.waves import means_that_move, require_scalars
 from ups.progress import Progress
 from ups.solvers.modes import Modes
+from ups.solvers.split import Split
 from ups.types import Fields, Trajectory, UserError
 
 LEAST_POWER = 1e-10
@@ -151,6 +152,10 @@ class LawOperator(nn.Module):
         """Return the normalized frame one frame later."""
         made = self.law(self._physical(frame).float(), self._plain(params).float())
         return made - self.across(self.origin)
+
+    def split(self, params: Float[Tensor, "batch param"]) -> Split:
+        """Return the law as a linear part and the rest, of frames in parts of the deviation, in frames of time."""
+        return self.law.split(self._plain(params).double())
 
     def forward(
         self,

@@ -22,6 +22,7 @@ from ups.models.law_terms import (
     wave_frame,
 )
 from ups.solvers.modes import Modes
+from ups.solvers.split import Split
 
 NUM_POWERS = 16
 """Of a series in the unit circle, to the last digit."""
@@ -114,6 +115,12 @@ class SpectralLaw(nn.Module):
     ) -> Float[Tensor, "batch field *grid"]:
         """Return the fields one frame later under these coefficients, differentiably."""
         return self._advance(w, self._tables(params, coefficients, w.dtype))
+
+    def split(self, params: Float[Tensor, "batch param"]) -> Split:
+        """Return the law as a linear part and the rest, of frames [batch field *grid], in frames of time."""
+        affine = torch.cat([params.new_ones(len(params), 1), params], 1).to(self.coefficients)
+        linear, products = self._symbols_of(affine @ self.coefficients.T)
+        return Split(self.modes, linear, lambda u: self._rate(products, u))
 
     def rates(self, w: Float[Tensor, "batch field *grid"]) -> list[Float[Tensor, "batch *grid"]]:
         """Return what each term alone, with a coefficient of 1, adds to the rate of its field."""
