@@ -16,6 +16,7 @@ from ups.models.residual_nets import TokenMLP
 from ups.models.stochastic import StochasticOperator
 from ups.models.student import StudentSettings
 from ups.runs.settings import Run
+from ups.search.settings import SearchSettings
 from ups.solvers.kicks import Kicks
 from ups.training.settings import Fit
 
@@ -134,6 +135,18 @@ def golden_v2() -> Run:
             "corrector_training": {"clip": 0.5},
         },
     )
+
+
+def search_light() -> Run:
+    """Golden with a search: 8 candidates a frame, the best 3 looked 2 frames ahead, 150 calls of networks."""
+    search = SearchSettings(num_candidates=8, beam=3, horizon=2, max_calls=150)
+    return merge(golden(), {"corrector": {"num_steps": 2}, "search": search.model_dump()})
+
+
+def search_aggressive() -> Run:
+    """Golden with a larger search: 16 candidates a frame, the best 5 looked 3 frames ahead, 300 calls."""
+    search = SearchSettings(num_candidates=16, beam=5, horizon=3, max_calls=300)
+    return merge(golden(), {"corrector": {"num_steps": 2}, "search": search.model_dump()})
 
 
 def lean32() -> Run:

@@ -6,9 +6,10 @@ theirs was, so that a corrector has something to do.
 
 from __future__ import annotations
 
-from ups.config import override
+from ups.config import merge, override
 from ups.recipes import burgers
 from ups.runs.settings import Run
+from ups.search.settings import SearchSettings
 from ups.studies.study import Decision, PrimaryMetric, Study
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -74,6 +75,52 @@ def corrector_network() -> Study[Run]:
     )
 
 
+def search() -> Study[Run]:
+    """Light against aggressive search, conservation against dissipation as a reward, many candidates against few."""
+    return Study[Run](
+        question="Does search at test time pay on Burgers, with which reward, and do more candidates help?",
+        base=_searched(_golden()),
+        variants={
+            "aggressive": (
+                "search.num_candidates=16",
+                "search.beam=5",
+                "search.horizon=3",
+                "search.max_calls=300",
+            ),
+            "no_beam": ("search.beam=1", "search.horizon=1"),
+            "conservation": ("search.rewards={conservation: 1}",),
+            "dissipation": ("search.rewards={energy_balance: 1, maximum_principle: 1, total_variation: 1}",),
+            "critic": ("search.rewards={critic: 1}",),
+            "sixty_four": (
+                "search.num_candidates=64",
+                "search.beam=1",
+                "search.horizon=1",
+                "search.max_calls=400",
+            ),
+        },
+        seeds=SEEDS,
+        metric=PrimaryMetric(protocol="pdebench", stepper="search", metric="nrmse"),
+        decision=Decision(minimal_percent=5.0),
+        pays={"search": "mean_of_candidates", "mean_of_candidates": "operator", "lower_residual": "operator"},
+    )
+
+
+def search_rescue() -> Study[Run]:
+    """Search over an operator that was hardly trained, and over one of twice the width."""
+    return Study[Run](
+        question="Does search rescue a bad operator, and does it pay more on a larger one?",
+        base=_searched(override(_golden(), ["training.updates=150"])),
+        variants={
+            "trained": ("training.updates=1500",),
+            "wide": ("training.updates=1500", "operator.hidden_dim=96"),
+        },
+        seeds=SEEDS,
+        metric=PrimaryMetric(protocol="pdebench", stepper="search", metric="nrmse"),
+        decision=Decision(minimal_percent=5.0),
+        pays={"search": "mean_of_candidates", "mean_of_candidates": "operator"},
+    )
+
+
 def operator_training() -> Study[Run]:
     """Twice the updates, a rollout loss, tighter clipping, Muon, and blocks in one stack, for the golden operator."""
     return Study[Run](
@@ -112,6 +159,14 @@ def operator_size() -> Study[Run]:
         metric=PrimaryMetric(protocol="pdebench", stepper="operator", metric="nrmse"),
         decision=Decision(minimal_percent=5.0),
     )
+
+
+def _searched(run: Run) -> Run:
+    """The light search of the reports by the residual, whether calibration lets it or not."""
+    search = SearchSettings(
+        num_candidates=8, beam=3, horizon=2, max_calls=250, rewards={"residual": 1.0}, force=True
+    )
+    return merge(run, {"search": search.model_dump()})
 
 
 def _golden() -> Run:

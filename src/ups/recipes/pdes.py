@@ -13,6 +13,7 @@ from ups.models.mean_operator import Mean
 from ups.models.operator import SpectralFlux
 from ups.models.residual_nets import ParametersAlone, SpectralLocal
 from ups.runs.settings import Run
+from ups.search.settings import SearchSettings
 from ups.training.settings import Fit
 
 
@@ -55,6 +56,23 @@ def chaos() -> Run:
         solver_cells=(32, 64, 128),
         training=training,
         corrector_training=training.model_copy(update={"noise": 0.0}),
+    )
+
+
+def searched() -> Run:
+    """Kuramoto-Sivashinsky a quarter unit of time ahead, where the residual of the equation knows the error."""
+    return merge(
+        chaos(),
+        {
+            "data": {
+                "num_trajectories": 400,
+                "num_frames": 61,
+                "num_cells": 64,
+                "solver_cells": 64,
+                "dt": 0.25,
+            },
+            "search": SearchSettings().model_dump(),
+        },
     )
 
 

@@ -18,6 +18,7 @@ from ups import checkpoint, record
 from ups.config import Settings, digest
 from ups.data.likeness import waves_of_all
 from ups.data.splits import Splits, identities, initial_hashes, split
+from ups.evaluation.examples import save_arrays
 from ups.evaluation.ladder import Rung, error, leading_protocol, measure
 from ups.evaluation.outcomes import compare_outcomes
 from ups.evaluation.protocols import ONE_STEP, PDEBENCH
@@ -158,9 +159,18 @@ def climb(spec: RungSpec, below: Below, done: Mapping[str, Climbed], work: Work)
     ready = spec.calibrate(stepper, fitted, below)
     if distributed.is_main():
         sys.stderr.write("".join(f"{spec.name}: {line}\n" for line in ready.guards))
-        checkpoint.save(ready.stepper, home(work.store.folder, spec.name))
+        keep(ready, home(work.store.folder, spec.name))
     own = ready.fitted.seconds if ready.fitted else prepared
     return Climbed(ready, made_from, own + sum(rung.seconds for rung in under))
+
+
+def keep(ready: Calibrated, folder: Path) -> None:
+    """Save a rung, if it was not refused, and beside it what it was judged by."""
+    if not ready.refused:
+        checkpoint.save(ready.stepper, folder)
+    if ready.evidence:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        save_arrays(folder.parent / "evidence.npz", dict(ready.evidence))
 
 
 def home(folder: Path, name: str) -> Path:
@@ -205,7 +215,8 @@ def score(
     settings: Run, below: Below, done: Mapping[str, Climbed], work: Work, folder: Path
 ) -> dict[str, Any]:
     """Measure every rung on the test split; return what the record says of it."""
-    specs, test = settings.rungs, work.splits.test.to(distributed.device())
+    test = work.splits.test.to(distributed.device())
+    specs = [spec for spec in settings.rungs if not done[spec.name].ready.refused]
     labels = {spec.label(below.steppers[spec.name]): spec.name for spec in specs}
     rungs = [
         Rung(label, spec.kind, below.steppers[spec.name], done[spec.name].seconds, spec.num_members)
@@ -219,12 +230,15 @@ def score(
     ready = {name: rung.ready for name, rung in done.items()}
     stages = {name: rung.fitted for name, rung in ready.items() if rung.fitted}
     guards = {name: rung.guards for name, rung in ready.items() if rung.guards}
+    refused = [
+        f"{name.replace('_', ' ')} refused: {rung.refused}" for name, rung in ready.items() if rung.refused
+    ]
     if "climatology" in ready:
         guards["outcomes"] = tuple(compare_outcomes(rungs, test, settings.seed))
     parts = {"train": work.splits.train, "validation": work.splits.validation, "test": work.splits.test}
     alike = disguised(work.splits.test, folder)[1]
     return found | {
-        "notes": (*settings.notes, *filter(None, [unequal_load(stages), alike]), *found["notes"]),
+        "notes": (*settings.notes, *filter(None, [unequal_load(stages), alike]), *refused, *found["notes"]),
         "ladder": ladder,
         "stages": stages,
         "guards": guards,

@@ -24,6 +24,7 @@ from ups.progress import bar
 from ups.record import TESTED, PhysicsRecord, RungRecord
 from ups.reports.report import write_report
 from ups.runs.saved import load, open_run
+from ups.runs.search_again import SEARCHES, searched
 from ups.runs.seen import unseen
 from ups.runs.settings import DataSettings
 from ups.training import distributed
@@ -52,7 +53,8 @@ def evaluate(
     Trajectories that start like one of the training or validation are left out. Every rung is the one that was saved,
     references too: nothing is made again from the data that are scored. `assignments` change the data
     (data.stride_space=4), the ensembles (num_members=64) and how a rung samples (corrector.num_steps=4); a list of
-    values, corrector.num_steps=[1,2,4], scores the rung once for each.
+    values, corrector.num_steps=[1,2,4], scores the rung once for each. search.num_candidates=8 and its like search over
+    the rungs of the run, calibrated on its own validation split.
 
     Raises:
         UserError: the run is not finished, the data do not fit the emulator, or none is left; the folder `out` is
@@ -61,7 +63,8 @@ def evaluate(
     made = open_run(run_dir)
     if out is not None:
         require_new(out, run_dir, force)
-    shared, sampling = _sorted(assignments, made)
+    asked = [text for text in assignments if text.startswith("search.")]
+    shared, sampling = _sorted([text for text in assignments if text not in asked], made)
     data = made.settings["data"]
     if file is not None:
         of_file = [text for text in shared if text.startswith("data.")]
@@ -79,23 +82,26 @@ def evaluate(
 
     folder = _folder(run_dir, file, how, assignments) if out is None else out
     seconds = {name: fitted.seconds for name, fitted in made.stages.items()}
+    searches, refused, explained = searched(run_dir, made, asked) if asked else ([], [], {})
     rungs, folders = [], {}
     for entry in made.ladder:
-        if not entry.folder:
+        if not entry.folder or (asked and entry.folder in SEARCHES):
             continue
         for label, changes in sampled(entry.name, sampling.get(entry.folder, {})):
             members = how.num_members if entry.num_members > 1 else 1
             stepper = load(run_dir, entry.folder, changes)
             rungs.append(Rung(label, entry.kind, stepper, seconds.get(entry.folder, 0.0), members))
             folders[label] = entry.folder
+    rungs += searches
     with made_whole(folder) as new:
         with bar("evaluating") as progress:
             rows = RowStore(new, run=run_dir.name, variant=folder.name, seed=made.seed)
             found = measure(rungs, emulator.reconstruct, test.to(distributed.device()), rows, progress)
-        found["notes"] += left_out
+        found["notes"] += [*left_out, *refused]
         with written_whole(new / TESTED) as temporary:
             temporary.write_text(json.dumps(identities(test)))
         guards = {name: lines for name, lines in made.guards.items() if name != "outcomes"}
+        guards |= explained
         if "climatology" in folders.values():
             guards["outcomes"] = tuple(compare_outcomes(rungs, test, made.seed))
         ladder = tuple(
@@ -175,6 +181,6 @@ def _sorted(
         else:
             raise UserError(
                 f"setting '{assignment}': of a finished run only the data (data.…), num_members and how its rungs "
-                "sample (corrector.num_steps) can change"
+                "sample (corrector.num_steps) or are searched over (search.num_candidates) can change"
             )
     return shared, sampling

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Generator, nn
 
@@ -72,12 +73,17 @@ class Below:
 
 
 class Calibrated(NamedTuple):
-    """A stepper as it will be scored (or a codec), and what it had to show: in words, and the numbers behind them."""
+    """A stepper as it will be scored (or a codec), and what it had to show: in words, and the numbers behind them.
+
+    One that is `refused`, for the reason that it gives, is neither saved nor scored. `evidence` is kept beside it.
+    """
 
     stepper: Any
     fitted: Fitted | None = None
     guards: tuple[str, ...] = ()
     judged: Mapping[str, float] = {}
+    refused: str = ""
+    evidence: Mapping[str, np.ndarray] = {}
 
 
 @dataclass(frozen=True)

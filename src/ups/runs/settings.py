@@ -35,6 +35,8 @@ from ups.runs.rungs import (
     SolverSpec,
     StudentSpec,
 )
+from ups.runs.search_rungs import Source, search_specs
+from ups.search.settings import SearchSettings
 from ups.training.settings import Fit, Positive
 
 DataSettings = Annotated[Simulated | PDEBench | Well | Arrays, Field(discriminator="kind")]
@@ -55,6 +57,10 @@ NAMES = {
     "student",
     "climatology",
     "perfect_ensemble",
+    "mean_of_candidates",
+    "search",
+    "lower_residual",
+    "projected",
 } | {
     "persistence",
     "operator",
@@ -77,6 +83,8 @@ class Run(Settings):
     """The generative model of what the operator gets wrong; null leaves it and its baseline out."""
     student: StudentSettings | None = None
     """The corrector in one or two network calls; null leaves it out."""
+    search: SearchSettings | None = None
+    """Several candidates a frame, the best by a reward that was checked; null leaves it and its controls out."""
     solver_cells: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (32, 64, 128, 256, 512, 1024)
     """Grids of the classical solver, as cells along the first axis and others in proportion; the coarsest that is as
     accurate as the operator becomes a rung."""
@@ -122,11 +130,20 @@ class Run(Settings):
         if self.student:
             how = self.student_training
             rungs.append(StudentSpec(settings=self.student, training=how, num_members=members))
+        if self.search:
+            rungs += search_specs(self.search, self.source, rungs)
         if isinstance(self.data, Simulated) and self.data.rest:
             rungs.append(ClimatologySpec(num_members=members))
         if isinstance(self.data, Simulated) and self.data.forcing:
             rungs.append(PerfectSpec(source=self.data, num_members=members))
         return tuple(rungs)
+
+    @property
+    def source(self) -> Source:
+        """What the settings of the data say of their equation."""
+        cells = self.data.solver_cells if isinstance(self.data, Simulated) else None
+        # what is forced has no equation that a forecaster could know
+        return Source(self.data.equation_class, cells)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -177,6 +194,22 @@ class Run(Settings):
                     f"'{name}' cannot name a baseline: use letters, digits and _, and none of {sorted(NAMES)}"
                 )
         return baselines
+
+    @model_validator(mode="after")
+    def _a_search_has_candidates(self) -> Run:
+        drawing = {"corrector", "colored_noise"} if self.corrector else set()
+        drawing |= {"student"} if self.student else set()
+        drawing |= {name for name, kind in self.baselines.items() if isinstance(kind, StochasticOperator)}
+        if not self.search:
+            return self
+        if not drawing:
+            raise ValueError("search: nothing draws candidates; set corrector, or search=null")
+        for name in self.search.candidates_from:
+            if name not in drawing | {"operator"}:
+                raise ValueError(
+                    f"search: '{name}' draws no candidates{nearest(name, drawing | {'operator'})}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _a_student_has_a_teacher(self) -> Run:
