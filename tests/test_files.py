@@ -8,6 +8,7 @@ import pytest
 
 from ups.files import (
     file_digest,
+    final_name,
     made_whole,
     require_home,
     require_output,
@@ -130,3 +131,12 @@ def test_a_folder_of_the_users_own_is_no_home(tmp_path):
 def test_a_digest_is_that_of_the_content(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert file_digest(tmp_path / "a").startswith("ba7816bf")
+
+
+def test_a_folder_that_is_being_made_has_the_name_that_it_will_have(tmp_path):
+    target = tmp_path / "again.new"
+    with made_whole(target) as temporary:
+        assert temporary.name != "again.new"
+        assert final_name(temporary) == "again.new"
+    assert final_name(target) == "again.new"
+    assert final_name(tmp_path / ".hidden") == ".hidden"

@@ -58,6 +58,12 @@ def made_whole(target: Path) -> Generator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def final_name(folder: Path) -> str:
+    """Return the name of a folder, or the one that it will have if `made_whole` is making it."""
+    name, host = folder.resolve().name, f".new.{socket.gethostname()}."
+    return name[1 : name.rindex(host)] if name.startswith(".") and host in name else name
+
+
 def _beside(target: Path, what: str = "new") -> Path:
     return target.with_name(f".{target.name}.{what}.{socket.gethostname()}.{os.getpid()}")
 

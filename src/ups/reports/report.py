@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ups.evaluation.metrics import MORE_IS_BETTER
+from ups.files import final_name
 from ups.record import PhysicsRecord, Record
 from ups.reports.ensemble_table import ensemble_table
 from ups.reports.headline import headline
@@ -63,7 +64,7 @@ def write_report(run_dir: Path) -> None:
         raise UserError(f"{run.rows}: holds no scores; evaluate the run first")
     tables = [ladder_table(run, question) for question in run.questions]
     content = {
-        "name": run_dir.resolve().name,
+        "name": final_name(run_dir),
         "record": run.record,
         "headline": headline(run, tables[0]),
         "tables": tables,
