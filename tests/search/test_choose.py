@@ -20,11 +20,11 @@ class NearMean:
         return -(after - exact).square().flatten(1).mean(1).sqrt()
 
 
-def drawn(rewards, size=0.3, data=None):
+def drawn(rewards, size=0.3, data=None, stepper=None):
     features = Features(available(FIELDS, None), FIELDS.grid)
     data = data or advected(num=24, num_frames=12)
     return draw_windows(
-        [Drawn(size=size)], [8], Drawn(size=0.0), rewards, features, data, stream(0, "choose")
+        [stepper or Drawn(size=size)], [8], Drawn(size=0.0), rewards, features, data, stream(0, "choose")
     )
 
 
@@ -33,15 +33,32 @@ def judged(windows, weights):
     return chosen, explain(with_critic(windows.of(chosen.judging), chosen.critic), chosen.factors)
 
 
+class Mixed(Drawn):
+    """Candidates of which some are far better than others, so that their mean is not."""
+
+    def advance(self, state, generator=None):
+        frame, params = state
+        coin = torch.rand(len(frame), 1, 1, generator=generator)
+        noise = torch.randn(frame.shape, generator=generator)
+        return frame.roll(1, -1) + torch.where(coin < 0.5, 0.01, 0.5) * noise, params
+
+
 def test_the_reward_that_knows_the_error_is_chosen_and_search_is_not_refused():
-    windows = drawn({"energy_decay": Dice(), "residual": Truth(), "total_variation": Dice(1)})
+    rewards = {"energy_decay": Dice(), "residual": Truth(), "total_variation": Dice(1)}
+    windows = drawn(rewards, stepper=Mixed())
     chosen, (numbers, lines) = judged(windows, {})
     assert chosen.factors.keys() == {"residual"}
-    assert numbers["beyond_mean_low"] > 0.9
+    assert numbers["beyond_mean_low"] > 0.2
     assert numbers["gain"] == pytest.approx(numbers["ceiling"])
     assert refusal(numbers) == ""
     assert all("\n" not in line for line in lines)
     assert "did not choose it" in lines[0]
+
+
+def test_even_a_perfect_choice_is_refused_where_the_mean_of_as_many_is_better():
+    _, (numbers, _) = judged(drawn({"residual": Truth()}), {})
+    assert numbers["beyond_mean_low"] > 0.9
+    assert "at the same calls" in refusal(numbers)
 
 
 def test_dice_are_refused_with_their_correlation():
@@ -78,6 +95,9 @@ def test_knowing_the_mean_alone_is_refused():
     }
     assert "no more than how far a candidate is from their mean" in refusal(numbers)
     assert refusal(numbers | {"beyond_mean_low": 0.01}) == ""
+    mean = {"beyond_mean_low": 0.01, "gain": 0.1, "gain_high": 0.15, "gain_of_mean": 0.3}
+    assert "the mean of as many 30 % at the same calls" in refusal(numbers | mean | {"gain_of_mean_low": 0.2})
+    assert refusal(numbers | mean | {"gain_of_mean_low": 0.12}) == ""
     assert refusal(numbers | {"rank_correlation_low": float("nan")}) != ""
 
 

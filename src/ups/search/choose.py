@@ -98,7 +98,9 @@ def explain(
         "ceiling_low": ceiling.low,
         "gain": gain.mean,
         "gain_low": gain.low,
+        "gain_high": gain.high,
         "gain_of_mean": of_mean.mean,
+        "gain_of_mean_low": of_mean.low,
         "gain_of_operator": alone.mean,
         "spread": spread,
     } | {f"rank_correlation_{horizon}": value for horizon, value in enumerate(later, 2)}
@@ -138,6 +140,11 @@ def refusal(numbers: Mapping[str, float]) -> str:
                 f"{said}: rank correlation {numbers.get(name, math.nan):.2f} [{low:.2f}, {high:.2f}] "
                 "(search.force=true searches all the same)"
             )
+    if numbers.get("gain_high", math.inf) < numbers.get("gain_of_mean_low", -math.inf):
+        return (
+            f"it takes {100 * numbers['gain']:.2g} % off the error of a single candidate, the mean of as many "
+            f"{100 * numbers['gain_of_mean']:.2g} % at the same calls (search.force=true searches all the same)"
+        )
     return ""
 
 
