@@ -341,3 +341,26 @@ def test_our_own_npz_says_itself_what_it_means_and_settings_still_count(tmp_path
     again = read(tmp_path / "a.npz", "boundary={y: wall}").load()
     assert again.fields.grid.axes[1].high == WALL
     assert torch.equal(again.values, data.values)
+
+
+@pytest.mark.parametrize("frames", [7, 6])
+@pytest.mark.parametrize(("write", "name"), [(npz, "a.npz"), (hdf5, "a.h5")])
+def test_actions_act_from_each_frame_to_the_next(tmp_path, write, name, frames):
+    done = np.random.default_rng(0).normal(size=(5, frames, 3)).astype(np.float32)
+    path = write(tmp_path / name, u=VALUES[:, :, 0], done=done)
+    source = read(path, "dims=sample time x y", "fields=[u]", "actions=done", *TOLD)
+    data = source.load()
+    assert data.fields.actions == ("action_0", "action_1", "action_2")
+    assert np.array_equal(data.actions[:, :frames], done)
+    assert data.actions.shape == (5, 7, 3)
+    assert (data.actions[:, frames:] == 0).all()
+    with pytest.raises(UserError, match="would leave actions out"):
+        override(source, ["stride_time=2"]).load()
+
+
+def test_actions_that_do_not_fit_the_frames_are_one_line(tmp_path):
+    path = npz(tmp_path / "a.npz", u=VALUES[:, :, 0], short=np.zeros((5, 4, 2)), none=np.zeros((5, 7)))
+    for name in ("short", "none", "missing"):
+        with pytest.raises(UserError) as found:
+            read(path, "dims=sample time x y", "fields=[u]", f"actions={name}", *TOLD).load()
+        is_one_line_about(found, name)

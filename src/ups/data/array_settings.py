@@ -100,6 +100,8 @@ class Described(FileSource):
     """Fields that do not change in time: masks, coefficients, forcing."""
     params: Annotated[dict[str, str | float], BeforeValidator(_params)] = {}
     """Parameters: [nu]; {nu: name of an array or attribute}; {nu: 0.01}."""
+    actions: str = ""
+    """An array of what was done, [sample time action]: row t acts from frame t to the next; the last may be missing."""
     dt: PositiveFloat | None = Field(None, allow_inf_nan=False)
     """Time between two frames, where the file has no time axis."""
     extent: Annotated[dict[str, tuple[float, float]], BeforeValidator(_extent)] = {}

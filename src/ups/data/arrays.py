@@ -89,6 +89,8 @@ def _layout(file: ArrayFile, settings: Described, said: Recorded | None) -> Layo
             )
     params = [_param(file, name, value, num) for name, value in settings.params.items()]
     still = [_still(part, dims, num) for part in fixed]
+    done = _actions(file, settings.actions, num, sizes[dims.time]) if settings.actions else None
+    acts = () if done is None else tuple(f"action_{place}" for place in range(done.shape[2]))
 
     @contextmanager
     def read() -> Generator[Read]:
@@ -106,7 +108,13 @@ def _layout(file: ArrayFile, settings: Described, said: Recorded | None) -> Layo
         format=file.format,
         equation=settings.equation,
         fields=Fields(
-            each, Grid(axes), dt, tuple(settings.params), constants, (), said.time_unit if said else time_unit
+            each,
+            Grid(axes),
+            dt,
+            tuple(settings.params),
+            constants,
+            acts,
+            said.time_unit if said else time_unit,
         ),
         num_trajectories=num,
         num_frames=sizes[dims.time],
@@ -114,6 +122,7 @@ def _layout(file: ArrayFile, settings: Described, said: Recorded | None) -> Layo
         times=times,
         read=read,
         constants=np.concatenate(still, 1).astype(np.float32) if still else None,
+        actions=done,
         missing=f"{path}: {'; '.join(missing)}" if missing else "",
         num_bytes=max(8, *(part.array.num_bytes for part in parts)),
     )
@@ -274,6 +283,22 @@ def _still(part: _Part, dims: Dims, num: int) -> np.ndarray:
     """Return constant fields [batch constant *grid]."""
     found = part.block(dims, 0, num)[:, 0]
     return np.broadcast_to(found, (num, *found.shape[1:]))
+
+
+def _actions(file: ArrayFile, name: str, num: int, frames: int) -> np.ndarray:
+    """Return the actions of each trajectory [batch time action]; that after the last frame is zero if missing."""
+    array = file.array(name)
+    found = finite(file.path, name, array.get(None, 0)).astype(np.float32)
+    if found.ndim == 2 and num == 1:
+        found = found[None]
+    if found.ndim != 3 or found.shape[0] != num or found.shape[1] not in (frames, frames - 1):
+        raise UserError(
+            f"{file.path}: {shown(name, 40)} has shape {found.shape}; actions are [sample time action], here "
+            f"[{num}, {frames} or {frames - 1}, any]"
+        )
+    if found.shape[1] < frames:
+        found = np.concatenate([found, np.zeros_like(found[:, :1])], 1)
+    return found
 
 
 def _param(file: ArrayFile, name: str, value: str | float, num: int) -> np.ndarray:

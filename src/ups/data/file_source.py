@@ -120,7 +120,21 @@ class FileSource(Settings):
             torch.from_numpy(params),
             fields[0],
             torch.from_numpy(np.concatenate(constants)) if constants else None,
+            self._actions(layouts, counts),
         )
+
+    def _actions(self, layouts: list[Layout], counts: list[int]) -> torch.Tensor | None:
+        """Return what was done after each frame; frames that are left out would leave actions out."""
+        done = [
+            layout.actions[:n]
+            for layout, n in zip(layouts, counts, strict=True)
+            if layout.actions is not None
+        ]
+        if done and self.stride_time > 1:
+            raise UserError(
+                f"{layouts[0].path}: stride_time={self.stride_time} would leave actions out; set stride_time=1"
+            )
+        return torch.from_numpy(np.concatenate(done)) if done else None
 
     def _cut(self, layout: Layout) -> Cut:
         """Return what is kept of time and of each axis."""
@@ -225,6 +239,7 @@ def _same_grid(first: Layout, fields: Fields, layout: Layout, other: Fields) -> 
         ("fields", fields.names, other.names),
         ("parameters", fields.params, other.params),
         ("constant fields", fields.constants, other.constants),
+        ("actions", fields.actions, other.actions),
         ("the equation", first.equation, layout.equation),
         ("frames", first.num_frames, layout.num_frames),
         ("cells", str(fields.grid), str(other.grid)),

@@ -27,8 +27,8 @@ class Layout:
     """The stored grid, times and parameters of one file, and the way to its values.
 
     `fields` are those of the stored grid. `params` is float32 [batch param], `constants` float32
-    [batch constant *grid]. `missing` is what the file does not say and the user has to, in one line; `notes` is
-    what the file has and nobody uses. `num_bytes` of one stored number.
+    [batch constant *grid], `actions` float32 [batch time action]. `missing` is what the file does not say and the
+    user has to, in one line; `notes` is what the file has and nobody uses. `num_bytes` of one stored number.
     """
 
     path: Path
@@ -41,6 +41,7 @@ class Layout:
     times: np.ndarray
     read: Callable[[], AbstractContextManager[Read]]
     constants: np.ndarray | None = None
+    actions: np.ndarray | None = None
     missing: str = ""
     notes: tuple[str, ...] = ()
     num_bytes: int = field(default=8, kw_only=True)

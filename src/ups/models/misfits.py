@@ -36,6 +36,9 @@ def misfits(model: Trained, given: Trajectory) -> list[str]:
     if not math.isclose(fields.dt, trained.dt, rel_tol=1e-3):
         hint = _hint("stride_time", trained.dt / fields.dt)
         reasons.append(f"dt is {fields.dt:g}, trained on {trained.dt:g}{hint}")
+    if len(fields.actions) != len(trained.actions):
+        count = len(fields.actions)
+        reasons.append(f"the data have {count} actions, trained on {len(trained.actions)}")
     if fields.params != trained.params:
         reasons.append(f"the parameters are {fields.params}, trained on {trained.params}")
         return reasons
