@@ -104,7 +104,7 @@ def _seconds(stepper: Stepper, batch: Trajectory, num_frames: int, num_members: 
     context = batch.values[:, : stepper.num_context]
     _wait(device)
     start = time.perf_counter()
-    rollout(stepper, context, batch.params, num_frames, num_members, generator)
+    rollout(stepper, context, batch.params, num_frames, num_members, generator, batch.actions)
     _wait(device)
     return time.perf_counter() - start
 

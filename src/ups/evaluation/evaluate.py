@@ -172,7 +172,10 @@ def _forecast(
     for start in range(protocol.first(num_frames), num_frames, horizon):
         context = batch.values[:, start - protocol.num_context : start]
         num_steps = min(horizon, num_frames - start)
-        pieces.append(rollout(stepper, context, batch.params, num_steps, num_members, generator))
+        actions = batch.actions
+        if actions is not None:
+            actions = actions[:, start - protocol.num_context : start + num_steps]
+        pieces.append(rollout(stepper, context, batch.params, num_steps, num_members, generator, actions))
     return torch.cat(pieces, dim=2)
 
 

@@ -37,12 +37,15 @@ def rollout(
     num_steps: int,
     num_members: int = 1,
     generator: Generator | None = None,
+    actions: Any = None,
 ) -> Float[Tensor, "member batch time field *space"]:
     """Return the `num_steps` frames that follow the context, in physical units, without gradients.
 
     `context` is an array [batch, time, field, *cells] of true frames, the last one where the forecast starts, at least
     `stepper.num_context` of them; `params` [batch, parameter], or [parameter] for all alike, or None where there are
-    none. Arrays of NumPy, lists and tensors of any precision will do. Parameters outside of the training are warned of.
+    none. `actions` [batch, time, action] are for steppers that take them: one after each frame of the context, and
+    one after each frame of the forecast but the last. Arrays of NumPy, lists and tensors of any precision will do.
+    Parameters outside of the training are warned of.
 
     Raises:
         UserError: an array has another shape than the stepper was trained on, or holds NaN or Inf.
@@ -63,7 +66,8 @@ def rollout(
     if frames.shape[1] < stepper.num_context:
         raise UserError(f"context has {frames.shape[1]} frames, the stepper needs {stepper.num_context}")
     rows = _params(params, len(frames), known)
-    return evaluation.rollout(stepper, frames, rows, num_steps, num_members, generator)
+    plan = None if actions is None else _tensor(actions, "actions")
+    return evaluation.rollout(stepper, frames, rows, num_steps, num_members, generator, plan)
 
 
 def _params(params: Any, batch: int, known: Trained | None) -> Float[Tensor, "batch param"]:

@@ -69,7 +69,8 @@ def predict(
         for begin in range(0, len(given), BATCH_SIZE):
             batch = context.select(slice(begin, begin + BATCH_SIZE))
             generator = stream(seed, "predict", begin)
-            parts.append(rollout(model, batch.values, batch.params, num_steps, num_members, generator))
+            plan = None if given.actions is None else given.actions[begin : begin + BATCH_SIZE]
+            parts.append(rollout(model, batch.values, batch.params, num_steps, num_members, generator, plan))
             progress(min(1.0, (begin + BATCH_SIZE) / len(given)), "")
     members = torch.cat(parts, dim=1)
     finite = members.isfinite().flatten(2).all(-1).all(0)
