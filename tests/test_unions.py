@@ -119,7 +119,7 @@ def test_every_codec_carries_every_operator_or_says_why_not():
         "time_law={kind: adaptive, floor: 0}",
         "process={kind: edm}",
         "process={kind: edm, sigma_min: 90}",
-        "weighting={kind: ramp, low: 2}",
+        "weighting={kind: ramp, low: -1}",
         "weighting={kind: min_snr, gamma: .inf}",
         "shift=.inf",
         "predicts=eps",

@@ -162,8 +162,8 @@ class Ramp(Settings):
     """The squared error of the data, from `low` at pure noise up to 1 at the data: Dreamer 4's ramp."""
 
     kind: Literal["ramp"] = "ramp"
-    low: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """The weight at pure noise."""
+    low: Annotated[float, Field(ge=0, le=100)] = 0.1
+    """The weight at pure noise; above 1 the ramp is upside down."""
 
     @property
     def name(self) -> str:
