@@ -1,0 +1,1 @@
+"""Control: plans made inside a model, carried out in the real system."""
