@@ -79,6 +79,15 @@ def kicked_run(shared, cache):
 
 
 @pytest.fixture(scope="session")
+def world_run(shared, cache):
+    """A finished run of the tiny world, for reading only."""
+    from tiny_recipe import world
+    from ups.runs.pipeline import run
+
+    return shared("world", lambda folder: run(world(), folder))
+
+
+@pytest.fixture(scope="session")
 def pictures(shared):
     """The folder of pictures of the tiny image run."""
     from tiny_images import write_pictures

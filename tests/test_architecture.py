@@ -22,7 +22,7 @@ FLOORS = [
     {"data", "models"},
     {"training"},
     {"search"},
-    {"evaluation"},
+    {"evaluation", "control"},
     {"reports"},
     {"images"},
     {"runs"},

@@ -1,11 +1,14 @@
 """A run of seconds: one line, one small operator, one small baseline."""
 
+from ups.data.controlled import Controlled
 from ups.data.rest import Rest
 from ups.data.simulated import Simulated
+from ups.models.autoencoder import IdentityPatches
 from ups.models.baselines import TunedFNO
 from ups.models.corrector import CorrectorSettings
+from ups.models.dynamics import DynamicsSettings
 from ups.models.mean_operator import Mean
-from ups.models.operator import SpectralFlux
+from ups.models.operator import SpectralFlux, SpectralRate
 from ups.models.residual_nets import ParametersAlone, SpectralLocal
 from ups.models.stochastic import StochasticOperator
 from ups.models.student import StudentSettings
@@ -66,6 +69,20 @@ def steady() -> Run:
         num_members=3,
         training=once,
         corrector_training=once,
+    )
+
+
+def world() -> Run:
+    """A world model of heat with two actuators, on 32 cells."""
+    once = Fit(updates=12, batch_size=4, unroll=((0.0, 1),), num_validations=2, warmup=2)
+    return Run(
+        data=Controlled(num_trajectories=40, num_frames=22, num_cells=(32,), equation="heat", nu=0.01),
+        codec=IdentityPatches(patch_size=8),
+        operator=SpectralRate(width=8, num_blocks=1, modes=2, kernel_size=3),
+        dynamics=DynamicsSettings(hidden_dim=16, depth=2, num_levels=3, context=5),
+        training=once,
+        dynamics_training=once.model_copy(update={"unroll": ((0.0, 5),)}),
+        num_members=3,
     )
 
 

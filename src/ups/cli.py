@@ -239,6 +239,20 @@ def probe(
     typer.echo(probe_run(folder, settings or [], typer.echo))
 
 
+@app.command()
+def control(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run of a world model.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="num_episodes=100 stepper=world_mean."),
+    ] = None,
+) -> None:
+    """Steer the true system by plans that a world model makes, against the solver's plans and none."""
+    from ups.runs.control import control as control_run
+
+    typer.echo(control_run(folder, settings or []))
+
+
 @data.command("make")
 def data_make(
     output: Annotated[Path, typer.Argument(help="The HDF5 file to write, in PDEBench's layout.")],

@@ -96,8 +96,8 @@ MUTANTS = (
     Mutant(
         "the ladder is scored on the validation split",
         PIPELINE,
-        "work.splits.test.to(distributed.device())\n    labels",
-        "work.splits.validation.to(distributed.device())\n    labels",
+        "work.splits.test.to(distributed.device())\n    specs",
+        "work.splits.validation.to(distributed.device())\n    specs",
         f"{WIRING} tests/runs/test_pipeline.py",
     ),
     Mutant(

@@ -1,6 +1,6 @@
 import pytest
 
-from tiny_recipe import kicked, steady, tiny
+from tiny_recipe import kicked, steady, tiny, world
 from ups.config import override
 from ups.models.flux_law import FluxLaw
 from ups.models.law_network import LawNetwork
@@ -13,7 +13,7 @@ def names(settings):
 
 
 def test_the_rungs_are_ordered_and_each_stands_on_what_comes_before():
-    for settings in (tiny(), kicked(), steady()):
+    for settings in (tiny(), kicked(), steady(), world(), override(kicked(), ["search={}"])):
         seen = {"codec"}
         for spec in settings.rungs:
             assert set(spec.on) <= seen
@@ -56,3 +56,30 @@ def test_a_baseline_whose_name_is_no_folder_of_its_own_is_refused(name):
 def test_a_student_without_a_teacher_is_one_clear_line():
     with pytest.raises(UserError, match="no corrector to teach it"):
         override(kicked(), ["corrector=null"])
+
+
+def test_a_world_sees_no_more_than_it_was_trained_on_and_its_actuators_stay_where_they_are():
+    assert names(world())[-2:] == ["world_mean", "world"]
+    for changes, said in (
+        (["dynamics.context=9"], "longer than the windows it is trained on, 5 frames"),
+        (["dynamics_training.symmetries=[shift]"], "actuators have places"),
+    ):
+        with pytest.raises(UserError, match=said) as found:
+            override(world(), changes)
+        assert "\n" not in str(found.value)
+
+
+def test_a_search_needs_what_draws_candidates():
+    assert names(override(kicked(), ["search={}"]))[-5:-1] == [
+        "mean_of_candidates",
+        "search",
+        "lower_residual",
+        "projected",
+    ]
+    for base, changes, said in (
+        (tiny(), ["search={}"], "nothing draws candidates"),
+        (kicked(), ["search.candidates_from=[studnt]"], "draws no candidates .did you mean 'student'"),
+        (kicked(), ["search.beam=20"], "wider than num_candidates"),
+    ):
+        with pytest.raises(UserError, match=said):
+            override(base, changes)

@@ -7,7 +7,7 @@ theirs was, so that a corrector has something to do.
 from __future__ import annotations
 
 from ups.config import merge, override
-from ups.recipes import burgers
+from ups.recipes import burgers, worlds
 from ups.runs.settings import Run
 from ups.search.settings import SearchSettings
 from ups.studies.study import Decision, PrimaryMetric, Study
@@ -121,6 +121,27 @@ def search_rescue() -> Study[Run]:
     )
 
 
+def world() -> Study[Run]:
+    """A small world model: the ramp right, upside down or none; shortcut or plain; fresh noise; calls a frame."""
+    return Study[Run](
+        question="What do the ramp, shortcuts, proper hops and the number of calls do for a world model?",
+        base=_world(),
+        variants={
+            "ramp_upside_down": ("dynamics.weighting.low=10",),
+            "no_ramp": ("dynamics.weighting.low=1",),
+            "plain_forcing": ("dynamics.method=forcing",),
+            "fresh_noise": ("dynamics.sampler=fresh_noise",),
+            "one_call": ("dynamics.num_calls=1",),
+            "two_calls": ("dynamics.num_calls=2",),
+            "sixteen_calls": ("dynamics.num_calls=16",),
+        },
+        seeds=SEEDS,
+        metric=PrimaryMetric(protocol="pdebench", stepper="world", metric="fair_crps"),
+        decision=Decision(minimal_percent=5.0),
+        pays={"world": "operator", "world_mean": "operator"},
+    )
+
+
 def operator_training() -> Study[Run]:
     """Twice the updates, a rollout loss, tighter clipping, Muon, and blocks in one stack, for the golden operator."""
     return Study[Run](
@@ -158,6 +179,21 @@ def operator_size() -> Study[Run]:
         seeds=SEEDS,
         metric=PrimaryMetric(protocol="pdebench", stepper="operator", metric="nrmse"),
         decision=Decision(minimal_percent=5.0),
+    )
+
+
+def _world() -> Run:
+    """Controlled Burgers on 32 cells, 8 tokens of 4 numbers, 700 updates of 24 windows of 8 frames."""
+    return override(
+        worlds.controlled_burgers(),
+        [
+            *("data.num_trajectories=200", "data.num_cells=[32]", "data.num_frames=31"),
+            *("codec={kind: identity, patch_size: 4}", "operator.width=16", "operator.modes=3"),
+            *("training.seconds=null", "training.updates=200", "training.batch_size=20"),
+            *("dynamics.context=8", "dynamics.num_levels=4", "dynamics.hidden_dim=48"),
+            *("dynamics_training.seconds=null", "dynamics_training.updates=700"),
+            *("dynamics_training.batch_size=24", "dynamics_training.unroll=[[0,8]]"),
+        ],
     )
 
 

@@ -98,11 +98,12 @@ class RungSpec:
     on: tuple[str, ...] = ()
     training: Fit | None = None
     num_members: int = 1
+    settings: Any = None
 
     @property
     def made_from(self) -> tuple[Settings, ...]:
         """The settings that its weights depend on, besides those of its training and of what it stands on."""
-        return ()
+        return () if self.settings is None else (self.settings,)
 
     def label(self, stepper: Stepper) -> str:
         """Return the name in tables."""
@@ -177,12 +178,6 @@ class BaselineSpec(RungSpec):
     """A network that one would otherwise pick: trained by the same loss, on the same batches, with the same budget."""
 
     kind: Kind = "baseline"
-    settings: Any = None
-
-    @property
-    def made_from(self) -> tuple[Settings, ...]:
-        """Its own settings."""
-        return (self.settings,)
 
     def build(self, below: Below) -> Stepper:
         """Return the untrained network."""
@@ -257,12 +252,6 @@ class CorrectorSpec(RungSpec):
     name: str = "corrector"
     kind: Kind = "ours"
     on: tuple[str, ...] = ("operator",)
-    settings: Any = None
-
-    @property
-    def made_from(self) -> tuple[Settings, ...]:
-        """Its own settings."""
-        return (self.settings,)
 
     def build(self, below: Below) -> Corrected:
         """Return the untrained corrector on the operator."""
@@ -318,12 +307,6 @@ class StudentSpec(RungSpec):
     name: str = "student"
     kind: Kind = "ours"
     on: tuple[str, ...] = ("corrector",)
-    settings: Any = None
-
-    @property
-    def made_from(self) -> tuple[Settings, ...]:
-        """Its own settings."""
-        return (self.settings,)
 
     def build(self, below: Below) -> Corrected:
         """Return the untrained student, with the weights of its teacher."""

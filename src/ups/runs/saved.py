@@ -9,7 +9,11 @@ from typing import Any
 from ups import checkpoint, record
 from ups.config import nearest
 from ups.record import PhysicsRecord
-from ups.runs import rungs  # noqa: F401  the modules of all rungs are imported, so that their kinds are known
+from ups.runs import (  # noqa: F401  the modules of all rungs are imported, so that their kinds are known
+    rungs,
+    search_rungs,
+    world_rungs,
+)
 from ups.types import UserError
 
 

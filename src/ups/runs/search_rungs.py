@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ups.config import Settings, nearest
+from ups.config import nearest
 from ups.evaluation.ladder import Kind
 from ups.models.emulator import Emulator
 from ups.models.law_operator import LawOperator
 from ups.progress import bar
 from ups.record import Fitted
 from ups.runs.rungs import Below, Calibrated, RungSpec
+from ups.runs.world_rungs import WorldSpec
 from ups.search.calibrate import Windows, draw_windows, with_critic
 from ups.search.choose import LEAST_TRAJECTORIES, choose, explain, one_step_errors, refusal
 from ups.search.correction import LowerResidual, Projected
@@ -26,6 +27,7 @@ from ups.search.mean import MeanOf
 from ups.search.rewards import require
 from ups.search.search import Search, traced
 from ups.search.settings import SearchSettings
+from ups.solvers.equations import EQUATIONS
 from ups.statistics.bootstrap import paired_bootstrap
 from ups.types import Stepper, Trajectory, UserError
 
@@ -46,7 +48,7 @@ class Source:
     def known(self, below: Below) -> Known:
         """Return what may be known: the equation that is stated, or a law that was read off the data."""
         fields = below.train.fields
-        if self.equation_class is not None:
+        if self.equation_class in EQUATIONS.values():
             return Known(fields, self.equation_class.__name__, self.cells)
         law = below.steppers.get("law")
         if (
@@ -64,12 +66,6 @@ class MeanSpec(RungSpec):
 
     name: str = "mean_of_candidates"
     kind: Kind = "ours"
-    settings: Any = None
-
-    @property
-    def made_from(self) -> tuple[Settings, ...]:
-        """How many members there are."""
-        return (self.settings,)
 
     def label(self, stepper: Stepper) -> str:
         """Say whose mean it is."""
@@ -86,15 +82,9 @@ class SearchSpec(RungSpec):
 
     name: str = "search"
     kind: Kind = "ours"
-    settings: Any = None
     source: Source = Source()
     deterministic: tuple[str, ...] = ()
     """Those of the rungs it draws from that have one candidate."""
-
-    @property
-    def made_from(self) -> tuple[Settings, ...]:
-        """Its own settings."""
-        return (self.settings,)
 
     def label(self, stepper: Stepper) -> str:
         """Say among how many, by what."""
@@ -185,13 +175,7 @@ class LowerResidualSpec(RungSpec):
     name: str = "lower_residual"
     kind: Kind = "ours"
     on: tuple[str, ...] = ("operator",)
-    settings: Any = None
     source: Source = Source()
-
-    @property
-    def made_from(self) -> tuple[Settings, ...]:
-        """Its own settings."""
-        return (self.settings,)
 
     def label(self, stepper: Stepper) -> str:
         """Return the name in tables."""
@@ -222,12 +206,6 @@ class ProjectedSpec(RungSpec):
     name: str = "projected"
     kind: Kind = "ours"
     on: tuple[str, ...] = ("operator",)
-    settings: Any = None
-
-    @property
-    def made_from(self) -> tuple[Settings, ...]:
-        """Its own settings."""
-        return (self.settings,)
 
     def label(self, stepper: Stepper) -> str:
         """Return the name in tables."""
@@ -254,7 +232,8 @@ def search_specs(settings: SearchSettings, source: Source, below: Sequence[RungS
     Raises:
         UserError: there is nothing to draw candidates from.
     """
-    drawing = [spec.name for spec in below if spec.num_members > 1]
+    # a world model is steered by a plan, not searched over
+    drawing = [spec.name for spec in below if spec.num_members > 1 and not isinstance(spec, WorldSpec)]
     best = [name for name in ("student", "corrector", *drawing) if name in drawing][:1]
     names = settings.candidates_from or tuple(best)
     there = [*drawing, "operator"]

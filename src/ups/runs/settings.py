@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 
 from ups.config import Settings, nearest
 from ups.data.arrays import Arrays
+from ups.data.controlled import Controlled
 from ups.data.file_source import FileSource
 from ups.data.pdebench import PDEBench
 from ups.data.simulated import Simulated
@@ -16,6 +17,7 @@ from ups.data.well import Well
 from ups.models.autoencoder import AutoencoderSettings, IdentityPatches
 from ups.models.baselines import DilatedResNet, PDEBenchFNO, TunedFNO, UNet
 from ups.models.corrector import CorrectorSettings
+from ups.models.dynamics import DynamicsSettings
 from ups.models.flux_law import FluxLaw
 from ups.models.law_network import LawNetwork
 from ups.models.law_operator import Law
@@ -36,10 +38,11 @@ from ups.runs.rungs import (
     StudentSpec,
 )
 from ups.runs.search_rungs import Source, search_specs
+from ups.runs.world_rungs import world_specs
 from ups.search.settings import SearchSettings
 from ups.training.settings import Fit, Positive
 
-DataSettings = Annotated[Simulated | PDEBench | Well | Arrays, Field(discriminator="kind")]
+DataSettings = Annotated[Simulated | Controlled | PDEBench | Well | Arrays, Field(discriminator="kind")]
 
 BASELINES = (PDEBenchFNO, TunedFNO, DilatedResNet, UNet, StochasticOperator)
 BaselineSettings = Annotated[
@@ -61,6 +64,8 @@ NAMES = {
     "search",
     "lower_residual",
     "projected",
+    "world",
+    "world_mean",
 } | {
     "persistence",
     "operator",
@@ -83,6 +88,8 @@ class Run(Settings):
     """The generative model of what the operator gets wrong; null leaves it and its baseline out."""
     student: StudentSettings | None = None
     """The corrector in one or two network calls; null leaves it out."""
+    dynamics: DynamicsSettings | None = None
+    """A world model: frames drawn one after the other, given actions; null leaves it and its mean out."""
     search: SearchSettings | None = None
     """Several candidates a frame, the best by a reward that was checked; null leaves it and its controls out."""
     solver_cells: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (32, 64, 128, 256, 512, 1024)
@@ -99,6 +106,8 @@ class Run(Settings):
     """How the corrector is trained."""
     student_training: Fit = Fit(seconds=120.0, unroll=((0.0, 1),))
     """How the student is trained."""
+    dynamics_training: Fit = Fit(seconds=600.0, unroll=((0.0, 8), (0.5, 16)))
+    """How the world model is trained; the steps of its unroll are the frames of a window."""
     num_members: Annotated[int, Field(ge=2)] = 16
     """Members of the ensembles that stochastic rungs forecast."""
     seed: NonNegativeInt = 0
@@ -130,6 +139,8 @@ class Run(Settings):
         if self.student:
             how = self.student_training
             rungs.append(StudentSpec(settings=self.student, training=how, num_members=members))
+        if self.dynamics:
+            rungs += world_specs(self.dynamics, self.dynamics_training, self.data, members)
         if self.search:
             rungs += search_specs(self.search, self.source, rungs)
         if isinstance(self.data, Simulated) and self.data.rest:
@@ -142,7 +153,6 @@ class Run(Settings):
     def source(self) -> Source:
         """What the settings of the data say of their equation."""
         cells = self.data.solver_cells if isinstance(self.data, Simulated) else None
-        # what is forced has no equation that a forecaster could know
         return Source(self.data.equation_class, cells)
 
     @property
@@ -208,6 +218,21 @@ class Run(Settings):
             if name not in drawing | {"operator"}:
                 raise ValueError(
                     f"search: '{name}' draws no candidates{nearest(name, drawing | {'operator'})}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _a_world_is_trained_on_what_it_sees(self) -> Run:
+        if self.dynamics:
+            longest = max(frames for _, frames in self.dynamics_training.unroll)
+            if longest < self.dynamics.context:
+                raise ValueError(
+                    f"dynamics.context={self.dynamics.context} is longer than the windows it is trained on, {longest} "
+                    "frames: lower it, or raise dynamics_training.unroll"
+                )
+            if self.dynamics_training.symmetries:
+                raise ValueError(
+                    "dynamics_training.symmetries: actuators have places, which a symmetry would move"
                 )
         return self
 
