@@ -3,11 +3,13 @@ import torch
 
 from ups.config import override
 from ups.data.controlled import Controlled
+from ups.diffusion.forcing import pyramid
 from ups.evaluation.rollout import rollout
 from ups.models.autoencoder import IdentityPatches
-from ups.models.dynamics import DynamicsSettings, Given
+from ups.models.dynamics import DynamicsSettings
 from ups.models.normalizer import fit_normalizer
 from ups.streams import stream
+from ups.training.dynamics_stages import Given
 from ups.types import UserError
 
 SMALL = {"hidden_dim": 16, "num_heads": 4, "depth": 2, "context": 5, "num_levels": 3}
@@ -189,3 +191,32 @@ def test_without_actions_it_is_a_model_of_what_is_not_steered(data):
     made = world(free)
     frames = rollout(made, free.values[:, :3], free.params, 3, 2, stream(0, "draw"))
     assert frames.shape == (2, 6, 3, 1, 32)
+
+
+@pytest.mark.parametrize(("ahead", "stagger"), [(1, 0.0), (3, 0.0), (3, 2.0), (3, 4.0), (4, 1.0)])
+def test_frames_that_are_drawn_together_follow_their_scheduling_matrix(data, ahead, stagger, monkeypatch):
+    made, levels = world(data, num_calls=4, ahead=ahead, stagger=stagger), []
+    plain = made.denoise
+
+    def watched(x_t, t, s, *rest, **more):
+        levels.append(t[0].tolist())
+        return plain(x_t, t, s, *rest, **more)
+
+    monkeypatch.setattr(made, "denoise", watched)
+    frames = forecast(made, data, steps=6, members=1)
+    assert frames.shape[2] == 6
+    assert frames.isfinite().all()
+    rows = pyramid(ahead, 4, stagger)[:-1].clamp(min=made.finest).tolist()
+    assert levels[1 : 1 + len(rows)] == rows  # after the context was read
+    chunks = -(-6 // ahead)
+    drawn = [min(ahead, 7 - ahead * chunk) for chunk in range(chunks)]  # of a plan of seven actions
+    assert len(levels) == sum(len(pyramid(count, 4, stagger)) for count in drawn)
+    assert made.calls_per_frame == -(-len(pyramid(ahead, 4, stagger)) // ahead)
+
+
+def test_frames_one_after_the_other_are_those_of_single_draws_in_law(data):
+    """A whole call apart, each frame is drawn given the clean one before it."""
+    made = world(data, num_calls=1, ahead=2, stagger=1.0)
+    first = forecast(made, data, steps=2, members=400)[:, :, 1].mean(0)
+    apart = forecast(world(data, num_calls=1), data, steps=2, members=400, seed=1)[:, :, 1].mean(0)
+    assert (first - apart).abs().mean() < 0.2 * apart.abs().mean()

@@ -5,7 +5,6 @@ Dreamer 4's recipe (Hafner et al., arXiv:2509.24527) in the time convention of `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
@@ -15,6 +14,7 @@ from torch import Generator, Tensor, nn
 
 from ups.checkpoint import Manifest
 from ups.diffusion.flow_maps import move, sample
+from ups.diffusion.forcing import pyramid
 from ups.diffusion.process import Linear, NoiseProcess
 from ups.models.autoencoder import AutoencoderSettings, Codec
 from ups.models.initialization import initialize
@@ -35,6 +35,8 @@ class WorldState(NamedTuple):
     """Keys and values of earlier frames."""
     pending: Latents
     """Clean latent frames that are not yet read; the last one is the present."""
+    drawn: Latents
+    """Frames after the present that were drawn with it."""
     taken: Float[Tensor, "batch time action"]
     """The action before each of them."""
     known: Bool[Tensor, "batch time"]
@@ -79,6 +81,10 @@ class DynamicsSettings(AttentionSize):
     """Hops that keep the noise that a state implies, or that draw it anew (which is wrong but for consistency maps)."""
     num_calls: PositiveInt = 4
     """Calls of the network for a frame, a power of two."""
+    ahead: Annotated[int, Field(ge=1, le=64)] = 1
+    """Frames that are drawn together, before what was drawn is read."""
+    stagger: Annotated[float, Field(ge=0, le=256)] = 2.0
+    """Calls by which each of them begins after the one before: 0 draws all at once, num_calls one after the other."""
 
     @model_validator(mode="after")
     def _fits(self) -> DynamicsSettings:
@@ -155,7 +161,9 @@ class Dynamics(nn.Module):
     @property
     def calls_per_frame(self) -> int:
         """Calls of the network a frame: the hops, and one that reads the frame before."""
-        return 2 if self.settings.method == "regression" else self.settings.num_calls + 1
+        if self.settings.method == "regression":
+            return 2
+        return -(-len(self._levels(self.settings.ahead)) // self.settings.ahead)
 
     def latents(self, values: Float[Tensor, "batch time field *grid"]) -> Latents:
         """Return frames in physical units as tokens of deviation 1."""
@@ -213,6 +221,7 @@ class Dynamics(nn.Module):
         return WorldState(
             None,
             self.latents(context[:, -read:]),
+            context.new_zeros(len(context), 0, self.codec.num_tokens, self.codec.dim),
             torch.cat([unknown, before], 1),
             known if self.fields.actions else torch.zeros_like(known),
             actions[:, length - 1 :],
@@ -222,7 +231,7 @@ class Dynamics(nn.Module):
     def advance(self, state: WorldState, generator: Generator | None = None) -> WorldState:
         """Return one draw of the state a frame later.
 
-        What is pending is read with the noise of a context, and the network is told so; then the next frame is drawn.
+        What is pending is read with the noise of a context, and the network is told so; then the next frames are drawn.
 
         Raises:
             ValueError: there is no generator to draw from.
@@ -232,12 +241,19 @@ class Dynamics(nn.Module):
             raise ValueError("a world model draws frames: give a generator")
         if self.fields.actions and not state.plan.shape[1]:
             raise UserError("the plan has ended: give an action for every frame of the forecast")
-        cache = self._read(state, generator)
-        action = state.plan[:, :1] if self.fields.actions else state.taken[:, -1:]
-        known = torch.full_like(state.known[:, -1:], bool(self.fields.actions))
-        now = cache.last(self.settings.context - 1)
-        drawn = self._draw(state, action, known, now, generator)
-        return WorldState(now, drawn, action, known, state.plan[:, 1:], state.params)
+        if state.drawn.shape[1]:
+            taken = torch.cat([state.taken, self._actions(state, 1)], 1)
+            known = torch.cat([state.known, self._known(state, 1)], 1)
+            pending = torch.cat([state.pending, state.drawn[:, :1]], 1)
+            return state._replace(
+                pending=pending, drawn=state.drawn[:, 1:], taken=taken, known=known, plan=state.plan[:, 1:]
+            )
+        cache = self._read(state, generator).last(self.settings.context - 1)
+        ahead = 1 if self.settings.method == "regression" else self.settings.ahead
+        ahead = min(ahead, state.plan.shape[1]) if self.fields.actions else ahead
+        made = self._draw(state, ahead, cache, generator)
+        taken, known = self._actions(state, 1), self._known(state, 1)
+        return WorldState(cache, made[:, :1], made[:, 1:], taken, known, state.plan[:, 1:], state.params)
 
     def decode(self, state: WorldState) -> Float[Tensor, "batch field *grid"]:
         """Return the present frame in physical units."""
@@ -262,18 +278,25 @@ class Dynamics(nn.Module):
         s = (t - self.finest).clamp(min=0)
         return self.denoise(x, t, s, state.taken, state.known, state.params, state.cache)[1]
 
-    def _draw(
-        self,
-        state: WorldState,
-        action: Float[Tensor, "batch 1 action"],
-        known: Bool[Tensor, "batch 1"],
-        cache: Cache,
-        generator: Generator,
-    ) -> Latents:
-        like = state.pending[:, -1:]
+    def _actions(self, state: WorldState, count: int) -> Float[Tensor, "batch count action"]:
+        """Return the next actions of the plan; where there are none, none."""
+        return state.plan[:, :count] if self.fields.actions else state.taken[:, -1:].expand(-1, count, -1)
+
+    def _known(self, state: WorldState, count: int) -> Bool[Tensor, "batch count"]:
+        return torch.full_like(state.known[:, -1:], bool(self.fields.actions)).expand(-1, count)
+
+    def _levels(self, ahead: int) -> Float[Tensor, "step frame"]:
+        """Return the noise of each frame that is drawn together, call by call; see `diffusion/forcing.py`."""
+        return pyramid(ahead, self.settings.num_calls, self.settings.stagger)
+
+    def _draw(self, state: WorldState, ahead: int, cache: Cache, generator: Generator) -> Latents:
+        """Return the next frames, drawn together."""
+        like = state.pending[:, -1:].expand(-1, ahead, -1, -1)
+        action, known = self._actions(state, ahead), self._known(state, ahead)
 
         def estimate(x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
-            return self.denoise(x_t, t, s, action, known, state.params, cache)[0]
+            # a frame that is clean already is told the least noise that was trained
+            return self.denoise(x_t, t.clamp(min=self.finest), s, action, known, state.params, cache)[0]
 
         if self.settings.method == "regression":
             one = torch.ones(like.shape[:2], device=like.device)
@@ -284,11 +307,11 @@ class Dynamics(nn.Module):
             end = s if told is None else (t - told).clamp(min=0)
             x0 = estimate(x_t, t, end)
             if self.settings.sampler == "fresh_noise":
-                return self.process.corrupt(x0, _normal(x0, generator), s)
+                fresh = self.process.corrupt(x0, _normal(x0, generator), s)
+                return torch.where((s < t)[..., None, None], fresh, x_t)
             return move(self.process, x_t, x0, t, s)
 
-        grid = self.process.grid(self.settings.num_calls).to(like)[:, None]
-        return sample(hop, _normal(like, generator), grid)
+        return sample(hop, _normal(like, generator), self._levels(ahead).to(like))
 
     def _level(self, t: Levels) -> Tensor:
         return (t / self.finest).round().long()
@@ -316,36 +339,6 @@ class Dynamics(nn.Module):
         return actions
 
 
-@dataclass(frozen=True)
-class Given:
-    """The flow map of a world model for whole windows at once, each frame at its own level (a `Jumper`)."""
-
-    dynamics: Dynamics
-    taken: Float[Tensor, "batch time action"]
-    known: Bool[Tensor, "batch time"]
-    params: Float[Tensor, "batch param"]
-    alone: Bool[Tensor, " batch"]
-
-    def rows(self, index: slice) -> Given:
-        """Return what is given for some windows."""
-        parts = (self.taken, self.known, self.params, self.alone)
-        return Given(self.dynamics, *(part[index] for part in parts))
-
-    @property
-    def process(self) -> NoiseProcess:
-        """The noise process of `t` and `s`."""
-        return self.dynamics.process
-
-    def x0(self, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        """Return the constant estimate of the data with which `move` lands on x_s."""
-        given = (self.taken, self.known, self.params)
-        return self.dynamics.denoise(x_t, t, s, *given, alone=self.alone)[0]
-
-    def __call__(self, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        """Return x_s."""
-        return move(self.process, x_t, self.x0(x_t, t, s), t, s)
-
-
 class DynamicsManifest(Manifest):
     """From what a world model was built."""
 
@@ -354,6 +347,8 @@ class DynamicsManifest(Manifest):
         "dynamics.num_calls",
         "dynamics.context_noise",
         "dynamics.sampler",
+        "dynamics.ahead",
+        "dynamics.stagger",
     )
     fields: Fields
     """The data it was trained on."""

@@ -41,6 +41,9 @@ SIZE = {
 }
 """Settings of the network, which a regression shares."""
 
+SAMPLING = ("num_calls", "sampler", "ahead", "stagger")
+"""Settings that training does not see."""
+
 MOST_FRAMES = 4096
 """Frames that tell the deviation of the latents."""
 
@@ -57,7 +60,7 @@ class WorldSpec(RungSpec):
     @property
     def made_from(self) -> tuple[Settings, ...]:
         """Its own settings, but for those of sampling alone: to draw in another way it is not trained again."""
-        drawn = {name: DynamicsSettings.model_fields[name].default for name in ("num_calls", "sampler")}
+        drawn = {name: DynamicsSettings.model_fields[name].default for name in SAMPLING}
         return (cast(DynamicsSettings, self.settings).model_copy(update=drawn),)
 
     def label(self, stepper: Stepper) -> str:
@@ -65,7 +68,8 @@ class WorldSpec(RungSpec):
         settings = cast(Dynamics, stepper).settings
         if settings.method == "regression":
             return "world, mean of the next frame"
-        return f"world, {settings.num_calls} calls"
+        together = f", {settings.ahead} frames together" if settings.ahead > 1 else ""
+        return f"world, {settings.num_calls} calls{together}"
 
     def build(self, below: Below) -> Dynamics:
         """Return the untrained world model."""

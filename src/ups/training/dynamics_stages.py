@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
+from ups.diffusion.flow_maps import move
 from ups.diffusion.losses import denoising, shortcut
 from ups.diffusion.process import NoiseProcess
 from ups.diffusion.times import Hops, dyadic
-from ups.models.dynamics import Dynamics, Given, Latents
+from ups.models.dynamics import Dynamics, Latents
 from ups.training.stages import Loss, PerWindow
 from ups.types import Trajectory
 
@@ -112,6 +113,36 @@ def draw_hops(dynamics: Dynamics, x0: Latents, is_long: bool, generator: Generat
 
     level = dynamics.context_level
     return Hops(put(level, t), put(level - dynamics.finest, s), smallest | earlier)
+
+
+@dataclass(frozen=True)
+class Given:
+    """The flow map of a world model for whole windows at once, each frame at its own level (a `Jumper`)."""
+
+    dynamics: Dynamics
+    taken: Float[Tensor, "batch time action"]
+    known: Bool[Tensor, "batch time"]
+    params: Float[Tensor, "batch param"]
+    alone: Bool[Tensor, " batch"]
+
+    def rows(self, index: slice) -> Given:
+        """Return what is given for some windows."""
+        parts = (self.taken, self.known, self.params, self.alone)
+        return Given(self.dynamics, *(part[index] for part in parts))
+
+    @property
+    def process(self) -> NoiseProcess:
+        """The noise process of `t` and `s`."""
+        return self.dynamics.process
+
+    def x0(self, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """Return the constant estimate of the data with which `move` lands on x_s."""
+        given = (self.taken, self.known, self.params)
+        return self.dynamics.denoise(x_t, t, s, *given, alone=self.alone)[0]
+
+    def __call__(self, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """Return x_s."""
+        return move(self.process, x_t, self.x0(x_t, t, s), t, s)
 
 
 @dataclass(frozen=True)
