@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -124,3 +126,16 @@ def test_too_few_trajectories_are_no_reason_to_search():
     assert "fewer than 4 validation trajectories" in refusal({})
     windows = drawn({"energy_decay": Dice(), "residual": Truth()}, data=advected(num=2, num_frames=12))
     assert choose(windows, {}).factors.keys() == {"residual"}
+
+
+def test_what_judges_changes_nothing_that_is_chosen():
+    windows = drawn({"energy_decay": Dice(), "residual": Truth()})
+    chosen = choose(windows, {})
+    judging = torch.isin(windows.trajectory, chosen.judging)
+    spoiled = {
+        name: torch.where(judging[:, None], 100 * values, values) for name, values in windows.rewards.items()
+    }
+    errors = torch.where(judging[:, None], windows.errors.flip(2), windows.errors)
+    again = choose(replace(windows, rewards=spoiled, errors=errors), {})
+    assert again.factors == chosen.factors
+    assert torch.equal(again.critic, chosen.critic)
