@@ -130,7 +130,7 @@ def test_another_definition_in_the_same_folder_is_refused(finished):
 def test_a_study_of_image_runs_tells_the_objective_from_the_network(pictures, tmp_path):
     definition = weightings(pictures)
     short = ["base.training.updates=4", "base.milestones.num_samples=0", "base.milestones.num_vectors=0"]
-    short += ["base.sweep.samplers=[ddim]", "base.sweep.steps=[5]", "base.sweep.weights=[ema]"]
+    short += ["base.sweep.samplers=[ddim]", "base.sweep.steps=[5]", "base.sweep.weights=[ema]", "seeds=[0,1]"]
     study(override(definition, short), tmp_path)
     page, text = ((tmp_path / name).read_text() for name in ("report.html", "report.md"))
     for written in (page, text):
