@@ -162,3 +162,15 @@ def test_a_long_wrong_value_is_cut():
     with pytest.raises(UserError) as error:
         override(Run(), [f"seed={'x' * 5000}"])
     assert len(str(error.value)) < 400
+
+
+def test_what_was_null_is_descended_into_as_deep_as_it_goes():
+    class Inner(Settings):
+        weights: dict[str, float] = {}
+
+    class Outer(Settings):
+        inner: Inner | None = None
+
+    assert override(Outer(), ["inner.weights.residual=2"]).inner.weights == {"residual": 2.0}
+    with pytest.raises(UserError, match="did you mean 'weights'"):
+        override(Outer(), ["inner.weigths.residual=2"])

@@ -174,7 +174,11 @@ def _group(settings: Any, path: str) -> Any:
 def _assign(data: dict[str, Any], path: str, value: Any) -> None:
     *parents, leaf = path.split(".")
     node: Any = data
+    is_new = False  # of what was null nothing is known before it is validated
     for depth, key in enumerate(parents):
+        if is_new:
+            node = node.setdefault(key, {})
+            continue
         if not isinstance(node, dict) or key not in node:
             where = ".".join(parents[:depth]) or "the settings"
             hint = nearest(key, node) if isinstance(node, dict) else ""
@@ -182,7 +186,7 @@ def _assign(data: dict[str, Any], path: str, value: Any) -> None:
                 f"setting '{shown(path, SHOWN)}': {shown(where, SHOWN)} has no '{shown(key, SHOWN)}'{hint}"
             )
         if node[key] is None:
-            node[key] = {}
+            node[key], is_new = {}, True
         node = node[key]
     if not isinstance(node, dict):
         raise UserError(
