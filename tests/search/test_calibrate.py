@@ -49,8 +49,11 @@ def test_a_reward_that_only_knows_the_distance_from_the_mean_knows_nothing_besid
 
 def test_the_truth_as_a_reward_is_certain_and_dice_are_not():
     found = windows({"residual": Truth(), "energy_decay": Dice()})
-    sure, blind = correlation(found, "residual"), correlation(found, "energy_decay")
-    assert correlation(found, "residual", partial=False).low == pytest.approx(1.0)
+    sure, blind = (
+        correlation(found, found.rewards["residual"]),
+        correlation(found, found.rewards["energy_decay"]),
+    )
+    assert correlation(found, found.rewards["residual"], partial=False).low == pytest.approx(1.0)
     assert sure.low > 0.9
     assert blind.low < 0 < blind.high
     assert torch.equal(chosen_error(found, found.rewards["residual"][0]), found.errors[0].amin(1))

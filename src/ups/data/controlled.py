@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 from torch import Generator, Tensor
 
 from ups import memory
@@ -74,17 +82,14 @@ class Controlled(Settings):
     seed: NonNegativeInt = 0
     """Of initial conditions and actions."""
 
-    def model_post_init(self, context: Any) -> None:
-        """See that the equation lives on as many axes.
-
-        Raises:
-            ValueError: it does not.
-        """
+    @model_validator(mode="after")
+    def _lives_on_its_axes(self) -> Controlled:
         axes = 2 if self.equation == "vorticity" else 1
         if len(self.num_cells) != axes:
             raise ValueError(
                 f"{self.equation} lives on {axes} {'axes' if axes > 1 else 'axis'}: give num_cells as many numbers"
             )
+        return self
 
     @property
     def equation_class(self) -> None:

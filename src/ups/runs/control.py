@@ -33,7 +33,7 @@ ROOM = 1.2
 
 
 class Control(Settings):
-    """Episodes of control: from the initial frames of test trajectories towards the last frames of others."""
+    """Episodes of control: from frames of test trajectories towards late frames of others."""
 
     stepper: str = "world"
     """The rung to plan in: world, or world_mean."""
@@ -43,7 +43,7 @@ class Control(Settings):
     """Actions that are carried out."""
     bound: Annotated[float, Field(gt=0)] | None = None
     """Largest size of the field that is safe; null: 1.2 times that of the training data."""
-    planner: Planner = Planner(num_plans=16)
+    planner: Planner = Planner()
     """How plans are made."""
     with_solver: bool = True
     """Plan in the solver too, which shows what a perfect model would reach."""

@@ -24,7 +24,8 @@ from ups.progress import bar
 from ups.record import TESTED, PhysicsRecord, RungRecord
 from ups.reports.report import write_report
 from ups.runs.saved import load, open_run
-from ups.runs.search_again import SEARCHES, searched
+from ups.runs.search_again import searched
+from ups.runs.search_rungs import SEARCHES
 from ups.runs.seen import unseen
 from ups.runs.settings import DataSettings
 from ups.training import distributed

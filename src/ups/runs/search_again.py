@@ -13,12 +13,9 @@ from ups.record import PhysicsRecord
 from ups.runs.pipeline import load as load_data
 from ups.runs.rungs import Below
 from ups.runs.saved import load
-from ups.runs.search_rungs import search_specs
+from ups.runs.search_rungs import SEARCHES, correction_specs, search_specs
 from ups.runs.settings import Run
 from ups.search.settings import SearchSettings
-
-SEARCHES = ("mean_of_candidates", "search", "lower_residual", "projected")
-"""The rungs that a search adds."""
 
 NUMBERS = ("num_candidates", "beam", "horizon", "discount", "max_calls", "clear")
 """Settings of which a list asks for one search each."""
@@ -35,8 +32,8 @@ def searched(
     run = validate(Run, made.settings)
     there = [spec for spec in run.rungs if spec.name not in SEARCHES]
     each = [override(run.search or SearchSettings(), changes) for changes in _combined(assignments)]
-    specs = [spec for settings in each for spec in search_specs(settings, run.source, there)[:2]]
-    specs += search_specs(each[-1], run.source, there)[2:]  # what needs no candidates
+    specs = [spec for settings in each for spec in search_specs(settings, run.source, there)]
+    specs += correction_specs(each[-1], run.source)
     steppers = {spec.name: load(run_dir, spec.name) for spec in there if _is_saved(run_dir, spec.name)}
     splits = load_data(run)
     operator = steppers["operator"]

@@ -34,6 +34,9 @@ from ups.types import Stepper, Trajectory, UserError
 LEAST_RANKED = 8
 """Candidates, at least, among which a reward is asked to rank, however few a search draws."""
 
+SEARCHES = ("mean_of_candidates", "search", "lower_residual", "projected")
+"""The rungs that a search adds."""
+
 TRACED = 20
 """Frames, at most, of the rollout whose every choice is kept."""
 
@@ -226,30 +229,41 @@ def enough(counts: Sequence[int]) -> tuple[int, ...]:
     return (counts[0] + max(0, LEAST_RANKED - sum(counts)), *counts[1:])
 
 
+def candidates_from(settings: SearchSettings, drawing: Sequence[str]) -> tuple[str, ...]:
+    """Return the rungs that draw candidates, those that have members first; `drawing` are all that do.
+
+    Raises:
+        UserError: there are none, or a rung is named that draws nothing.
+    """
+    best = [name for name in ("student", "corrector", *drawing) if name in drawing][:1]
+    names, there = settings.candidates_from or tuple(best), [*drawing, "operator"]
+    for name in names:
+        if name not in there:
+            raise UserError(f"search: '{name}' draws no candidates{nearest(name, there)}")
+    if not drawing:
+        raise UserError("search: nothing draws candidates; set corrector, or search=null")
+    return tuple(sorted(names, key=lambda name: name not in drawing))
+
+
 def search_specs(settings: SearchSettings, source: Source, below: Sequence[RungSpec]) -> tuple[RungSpec, ...]:
-    """Return the rungs of a search: its control, itself, and what needs none; `below` are those that there are.
+    """Return the rungs of a search: its control at equal calls, and itself; `below` are those that there are.
 
     Raises:
         UserError: there is nothing to draw candidates from.
     """
     # a world model is steered by a plan, not searched over
     drawing = [spec.name for spec in below if spec.num_members > 1 and not isinstance(spec, WorldSpec)]
-    best = [name for name in ("student", "corrector", *drawing) if name in drawing][:1]
-    names = settings.candidates_from or tuple(best)
-    there = [*drawing, "operator"]
-    for name in names:
-        if name not in there:
-            raise UserError(f"search: '{name}' draws no candidates{nearest(name, there)}")
-    if not names:
-        raise UserError("search: nothing draws candidates; the run has no corrector")
-    order = tuple(sorted(names, key=lambda name: name not in drawing))  # what draws comes first
+    names = candidates_from(settings, drawing)
     deterministic = tuple(name for name in names if name not in drawing)
     return (
-        MeanSpec(on=order[:1], settings=settings),
-        SearchSpec(on=order, settings=settings, source=source, deterministic=deterministic),
-        LowerResidualSpec(settings=settings, source=source),
-        ProjectedSpec(settings=settings),
+        MeanSpec(on=names[:1], settings=settings),
+        SearchSpec(on=names, settings=settings, source=source, deterministic=deterministic),
     )
+
+
+def correction_specs(settings: SearchSettings, source: Source) -> tuple[RungSpec, ...]:
+    """Return what needs no search: the operator moved onto its equation, and onto what its fields declare."""
+    return LowerResidualSpec(settings=settings, source=source), ProjectedSpec(settings=settings)
 
 
 def _if_it_pays(made: Any, operator: Stepper, below: Below, force: bool) -> Calibrated:

@@ -37,7 +37,7 @@ from ups.runs.rungs import (
     SolverSpec,
     StudentSpec,
 )
-from ups.runs.search_rungs import Source, search_specs
+from ups.runs.search_rungs import SEARCHES, Source, candidates_from, correction_specs, search_specs
 from ups.runs.world_rungs import world_specs
 from ups.search.settings import SearchSettings
 from ups.training.settings import Fit, Positive
@@ -60,15 +60,11 @@ NAMES = {
     "student",
     "climatology",
     "perfect_ensemble",
-    "mean_of_candidates",
-    "search",
-    "lower_residual",
-    "projected",
     "world",
     "world_mean",
-} | {
     "persistence",
     "operator",
+    *SEARCHES,
 }
 """What rungs are called that are no baselines."""
 
@@ -143,6 +139,7 @@ class Run(Settings):
             rungs += world_specs(self.dynamics, self.dynamics_training, self.data, members)
         if self.search:
             rungs += search_specs(self.search, self.source, rungs)
+            rungs += correction_specs(self.search, self.source)
         if isinstance(self.data, Simulated) and self.data.rest:
             rungs.append(ClimatologySpec(num_members=members))
         if isinstance(self.data, Simulated) and self.data.forcing:
@@ -207,18 +204,11 @@ class Run(Settings):
 
     @model_validator(mode="after")
     def _a_search_has_candidates(self) -> Run:
-        drawing = {"corrector", "colored_noise"} if self.corrector else set()
-        drawing |= {"student"} if self.student else set()
-        drawing |= {name for name, kind in self.baselines.items() if isinstance(kind, StochasticOperator)}
-        if not self.search:
-            return self
-        if not drawing:
-            raise ValueError("search: nothing draws candidates; set corrector, or search=null")
-        for name in self.search.candidates_from:
-            if name not in drawing | {"operator"}:
-                raise ValueError(
-                    f"search: '{name}' draws no candidates{nearest(name, drawing | {'operator'})}"
-                )
+        if self.search:
+            drawing = ["corrector", "colored_noise"] if self.corrector else []
+            drawing += ["student"] if self.student else []
+            drawing += [n for n, kind in self.baselines.items() if isinstance(kind, StochasticOperator)]
+            candidates_from(self.search, drawing)
         return self
 
     @model_validator(mode="after")

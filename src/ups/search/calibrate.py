@@ -27,9 +27,6 @@ MOST_TRAJECTORIES = 64
 HORIZON = 4
 """Frames ahead to which members are followed, each on its own."""
 
-LEAST_GAIN = 0.01
-"""Of the error of a single candidate that a perfect choice has to take off for a search to be worth anything."""
-
 
 @dataclass(frozen=True)
 class Windows:
@@ -175,13 +172,18 @@ def over_trajectories(values: Float[Tensor, " window"], trajectory: Int[Tensor, 
     return np.array(means)
 
 
-def correlation(windows: Windows, name: RewardName, horizon: int = 1, partial: bool = True) -> Interval:
-    """Return the mean rank correlation of a reward, summed over the horizon, with its interval over trajectories.
+def correlation(
+    windows: Windows,
+    score: Float[Tensor, "horizon window candidate"],
+    horizon: int = 1,
+    partial: bool = True,
+) -> Interval:
+    """Return the mean rank correlation of a score, summed over the horizon, with its interval over trajectories.
 
     The partial one is of the first step alone.
     """
     distance = windows.distance if partial else None
-    found = rank_correlation(windows.rewards[name][horizon - 1], windows.errors[horizon - 1], distance)
+    found = rank_correlation(score[horizon - 1], windows.errors[horizon - 1], distance)
     return bootstrap_mean(over_trajectories(found, windows.trajectory))
 
 

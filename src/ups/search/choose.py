@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,14 +16,12 @@ from ups.search.calibrate import (
     Windows,
     chosen_error,
     correlation,
-    over_trajectories,
-    rank_correlation,
     skill,
     with_critic,
 )
 from ups.search.critic import fit_critic
 from ups.search.rewards import RewardName
-from ups.statistics.bootstrap import Interval, bootstrap_mean
+from ups.statistics.bootstrap import Interval
 from ups.types import Stepper, Trajectory
 
 LEAST_GAIN = 0.01
@@ -60,11 +57,11 @@ def choose(windows: Windows, weights: Mapping[RewardName, float]) -> Chosen:
     first = windows.of(choosing)
     critic = fit_critic(first.features, first.errors[0])
     if not weights:
-        known: dict[RewardName, float] = {name: _partial(first, name) for name in first.rewards}
+        known: dict[RewardName, float] = {name: _known(first, name) for name in first.rewards}
         best: RewardName = max(known, key=lambda name: known[name])
         if len(choosing) > 1:
             taught, asked = windows.of(choosing[::2]), windows.of(choosing[1::2])
-            rival = _partial(with_critic(asked, fit_critic(taught.features, taught.errors[0])), "critic")
+            rival = _known(with_critic(asked, fit_critic(taught.features, taught.errors[0])), "critic")
             best = "critic" if rival > known[best] + BETTER else best
         weights = {best: 1.0}
     scored = with_critic(first, critic)
@@ -78,15 +75,13 @@ def explain(
 ) -> tuple[dict[str, float], tuple[str, ...]]:
     """Return what the rewards of a search know and what that is worth, in numbers and in sentences."""
     score = torch.stack([factor * windows.rewards[name] for name, factor in factors.items()]).sum(0)
-    own: RewardName = "critic"  # a name under which the sum is asked
-    judged = replace(windows, rewards={own: score})
-    plain, partial = correlation(judged, own, partial=False), correlation(judged, own)
+    plain, partial = correlation(windows, score, partial=False), correlation(windows, score)
     single, best = windows.errors[0].mean(1), windows.errors[0].amin(1)
     picked = chosen_error(windows, score[0])
     ceiling, gain = skill(best, single, windows), skill(picked, single, windows)
     of_mean, alone = skill(windows.mean_error, single, windows), skill(windows.base_error, single, windows)
     spread = (windows.distance.square().mean(1).sqrt().mean() / windows.base_error.mean()).item()
-    later = [_mean(judged, own, horizon) for horizon in range(2, HORIZON + 1)]
+    later = [correlation(windows, score, horizon, partial=False).mean for horizon in range(2, HORIZON + 1)]
     numbers = {
         "rank_correlation": plain.mean,
         "rank_correlation_low": plain.low,
@@ -161,14 +156,8 @@ def one_step_errors(stepper: Stepper, data: Trajectory) -> np.ndarray:
     return torch.stack(found).mean(0).cpu().numpy()
 
 
-def _partial(windows: Windows, name: RewardName) -> float:
-    found = rank_correlation(windows.rewards[name][0], windows.errors[0], windows.distance)
-    return float(over_trajectories(found, windows.trajectory).mean())
-
-
-def _mean(windows: Windows, name: RewardName, horizon: int) -> float:
-    found = rank_correlation(windows.rewards[name][horizon - 1], windows.errors[horizon - 1])
-    return bootstrap_mean(over_trajectories(found, windows.trajectory)).mean
+def _known(windows: Windows, name: RewardName) -> float:
+    return correlation(windows, windows.rewards[name]).mean
 
 
 def _interval(found: Interval) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -54,7 +55,8 @@ class Critic:
 
     def __call__(self, before: Frames, after: Frames, params: Params) -> Score:
         """Return one number for each row."""
-        return self.features(before, after, params) @ self.weights
+        seen = self.features(before, after, params)
+        return seen @ self.weights.to(seen)
 
 
 def fit_critic(
@@ -71,11 +73,15 @@ def fit_critic(
 
 def _bands(frames: Frames, grid: Grid) -> Float[Tensor, "batch feature"]:
     """Return the logarithm of the energy in each band of each field; the first band holds the longest waves."""
-    modes = Modes(grid)
+    modes, member = _members(grid)
     power = modes.forth(frames).abs().square().flatten(2)
+    return (power @ member.to(power) / power.shape[-1] ** 2 + FLOOR).log().flatten(1)
+
+
+@lru_cache
+def _members(grid: Grid) -> tuple[Modes, Float[Tensor, "mode band"]]:
+    """Return the modes of a grid, and which band each belongs to; the mean to none."""
+    modes = Modes(grid)
     size = modes.squared().expand(modes.mode_shape).flatten().sqrt()
-    longest = size[size > 0].min()
-    band = torch.where(size > 0, (size / longest).log2().floor() + 1, torch.zeros_like(size))
-    sums = [power[..., (band == place).to(power.device)].sum(-1) for place in range(1, NUM_BANDS)]
-    sums.append(power[..., (band >= NUM_BANDS).to(power.device)].sum(-1))
-    return (torch.stack(sums, -1) / power.shape[-1] ** 2 + FLOOR).log().flatten(1)
+    band = (size / size[size > 0].min()).log2().floor().clamp(max=NUM_BANDS - 1)
+    return modes, (band[:, None] == torch.arange(NUM_BANDS)).double()

@@ -44,17 +44,19 @@ class Residual:
         """Return the residual of the step from one physical frame to the next, in float64."""
         split = self._split(params)
         start = self.enter(before.double())
-        return self._physical(self._left(split, start, split.rate(start), self.enter(after.double())))
+        left = self._left(split, start, split.rate(start), self.enter(after.double()))
+        return self._physical(left).to(before.device)
 
     def rate(self, frame: Frames, params: Params) -> Frames:
         """Return what the equation makes of a physical frame in a unit of time, in float64."""
-        return self._physical(self._split(params).rate(self.enter(frame.double())))
+        return self._physical(self._split(params).rate(self.enter(frame.double()))).to(frame.device)
 
     def middle(self, before: Frames, after: Frames, params: Params) -> Frames:
         """Return the frame half way between two, by Hermite's cubic, in float64."""
         split = self._split(params)
         start, made = self.enter(before.double()), self.enter(after.double())
-        return self.leave((start + made) / 2 + self.dt / 8 * (split.rate(start) - split.rate(made)))
+        middle = (start + made) / 2 + self.dt / 8 * (split.rate(start) - split.rate(made))
+        return self.leave(middle).to(before.device)
 
     def corrected(self, before: Frames, after: Frames, params: Params, num_steps: int) -> Frames:
         """Return frames moved by so many of Newton's steps with an exact linear part (`step`); rows keep what helps."""
@@ -78,7 +80,7 @@ class Residual:
         split = self._split(params)
         start = self.enter(before.double())
         left = self._left(split, start, split.rate(start), self.enter(after.double()))
-        return self.leave(self._step(split, left))
+        return self.leave(self._step(split, left)).to(before.device)
 
     def _split(self, params: Params) -> Split:
         """Return the equation's parts; those of the last parameters are kept, since a rollout asks at every step."""
@@ -125,10 +127,11 @@ def of_equation(
     fine = fine if is_finer else grid
 
     def split(params: Params) -> Split:
-        columns = dict(zip(fields.params, params.double().unbind(1), strict=True))
+        columns = dict(zip(fields.params, params.double().cpu().unbind(1), strict=True))
         return cast(Splits, equation_class(**{name: columns[name] for name in names})).split(fine)
 
     def enter(frames: Frames) -> Tensor:
+        frames = frames.cpu()  # as the classical solver does
         frames = along_axes(points_between, frames, grid, fine) if is_finer else frames
         return frames.transpose(0, 1) if several else frames[:, 0]
 

@@ -13,7 +13,7 @@ from ups.checkpoint import Manifest
 from ups.search.calls import affordable, network_calls
 from ups.search.judge import Judge, JudgeManifest
 from ups.search.known import built, stated
-from ups.search.rewards import Frames, Params, Reward, Score
+from ups.search.rewards import Frames, Params, Reward
 from ups.search.settings import SearchSettings
 from ups.search.states import joined, repeated, rows_of
 from ups.types import Stepper
@@ -210,8 +210,3 @@ def traced(
         step = search.step(state, generator)
         state = step.state
         yield step
-
-
-def spread(rewards: Float[Tensor, "candidate batch"]) -> Score:
-    """Return the standard deviation of the candidates' rewards, trajectory by trajectory."""
-    return rewards.std(0, correction=0)

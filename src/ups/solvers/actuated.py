@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated
 
 import torch
@@ -82,4 +81,4 @@ class Actuated:
 
 def longest_step(grid: Grid, duration: float, largest: float) -> float:
     """Return a step in which what moves at the speed `largest` crosses half a cell."""
-    return min(duration, 0.5 * min(grid.spacing) / max(largest, 1e-9)) if math.isfinite(largest) else duration
+    return min(duration, 0.5 * min(grid.spacing) / largest)
