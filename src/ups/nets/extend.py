@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
 
 def extend(
     x: Float[Tensor, "batch channel *grid"], width: int, walls: Sequence[bool]
@@ -38,5 +40,7 @@ class Extend(nn.Module):
         self.width, self.walls = width, tuple(walls)
 
     def forward(self, x: Float[Tensor, "batch channel *grid"]) -> Float[Tensor, "batch channel *wider"]:
-        """Return the field with more cells at its ends."""
+        """Return the field with more cells at its ends, its channels next to each other: convolutions like it so."""
+        if x.ndim in LAYOUTS:
+            x = x.contiguous(memory_format=LAYOUTS[x.ndim])
         return extend(x, self.width, self.walls)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -37,16 +38,27 @@ class SpectralConv1d(nn.Module):
     def forward(self, x: Float[Tensor, "batch channel cell"]) -> Float[Tensor, "batch out cell"]:
         """Return the convolution on the same cells."""
         forth, back = _fourier_matrices(x.shape[-1], self.modes, x.dtype, x.device)
-        real, imaginary = self.weight
-        # (a + ib)(c + id) for rows (a, b): one real matrix for each mode
-        mix = torch.cat([torch.cat([real, imaginary], 2), torch.cat([-imaginary, real], 2)], 1)
         # a convolution of width 1 whose channels are the cells: the product along the line, in a fast layout
         spectrum = F.conv1d(x.mT.contiguous(), forth)
         spectrum = rearrange(spectrum, "batch (mode part) channel -> mode batch (part channel)", part=2)
         product = rearrange(
-            torch.bmm(spectrum, mix), "mode batch (part out) -> batch (mode part) out", part=2
+            torch.bmm(spectrum, self._mix()), "mode batch (part out) -> batch (mode part) out", part=2
         )
         return F.conv1d(product.contiguous(), back).mT
+
+    def across(self, x: Float[Tensor, "before cell after channel"]) -> Float[Tensor, "before cell after out"]:
+        """Return the convolution along one axis of a grid, whose channels stand last."""
+        forth, back = _fourier_matrices(x.shape[1], self.modes, x.dtype, x.device)
+        spectrum = torch.matmul(forth[..., 0], x.flatten(2)).unflatten(2, x.shape[2:])
+        spectrum = rearrange(spectrum, "b (mode part) a channel -> mode (b a) (part channel)", part=2)
+        product = torch.bmm(spectrum, self._mix())
+        product = rearrange(product, "mode (b a) (part out) -> b (mode part) (a out)", part=2, a=x.shape[2])
+        return torch.matmul(back[..., 0], product).unflatten(2, (x.shape[2], -1))
+
+    def _mix(self) -> Float[Tensor, "mode row column"]:
+        """Return one real matrix for each mode: (a + ib)(c + id) for rows (a, b)."""
+        real, imaginary = self.weight
+        return torch.cat([torch.cat([real, imaginary], 2), torch.cat([-imaginary, real], 2)], 1)
 
 
 @lru_cache(maxsize=64)
@@ -91,6 +103,14 @@ class CosineConv1d(nn.Module):
         product = torch.bmm(spectrum.transpose(0, 1), self.weight).transpose(0, 1)
         return F.conv1d(product.contiguous(), back).mT
 
+    def across(self, x: Float[Tensor, "before cell after channel"]) -> Float[Tensor, "before cell after out"]:
+        """Return the convolution along one axis of a grid, whose channels stand last."""
+        forth, back = _cosine_matrices(x.shape[1], self.modes, x.dtype, x.device)
+        spectrum = torch.matmul(forth[..., 0], x.flatten(2)).unflatten(2, x.shape[2:])
+        product = torch.bmm(rearrange(spectrum, "b mode a channel -> mode (b a) channel"), self.weight)
+        product = rearrange(product, "mode (b a) out -> b mode (a out)", a=x.shape[2])
+        return torch.matmul(back[..., 0], product).unflatten(2, (x.shape[2], -1))
+
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)  # what is cached in inference mode could not be used in training
@@ -114,18 +134,21 @@ class AxisConvs(nn.Module):
     Source: Tran et al., Factorized Fourier Neural Operators, arXiv:2111.13802.
     """
 
-    def __init__(self, along: Sequence[nn.Module]) -> None:
+    along: Any  # a list of such convolutions
+
+    def __init__(self, along: Sequence[SpectralConv1d | CosineConv1d]) -> None:
         super().__init__()
         self.along = nn.ModuleList(along)
 
     def forward(self, x: Float[Tensor, "batch channel *grid"]) -> Float[Tensor, "batch out *grid"]:
-        """Return the sum on the same cells."""
+        """Return the sum on the same cells; its channels are next to each other in memory."""
+        last = x.movedim(1, -1)
         mixed = []
         for place, convolution in enumerate(self.along, start=1):
-            lines = x.movedim(1, -1).movedim(place, -1)  # batch, other axes, channel, cell
-            out = convolution(lines.flatten(0, -3)).unflatten(0, lines.shape[:-2])
-            mixed.append(out.movedim(-1, place).movedim(-1, 1))
-        return sum(mixed[1:], mixed[0])
+            shape = last.shape
+            lines = last.reshape(math.prod(shape[:place]), shape[place], -1, shape[-1])
+            mixed.append(convolution.across(lines).reshape(*shape[:-1], -1))
+        return sum(mixed[1:], mixed[0]).movedim(-1, 1)
 
 
 def spectral_conv(in_channels: int, out_channels: int, modes: int, walls: Sequence[bool]) -> nn.Module:
