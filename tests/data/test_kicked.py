@@ -1,4 +1,5 @@
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from ups.solvers import kicks
 from ups.solvers.equations import Burgers
 from ups.solvers.solve import solve
 from ups.streams import stream
-from ups.types import UserError
+from ups.types import UserError, line
 
 SMALL = {"nu": 0.01, "num_cells": 48, "num_frames": 5, "num_trajectories": 40}
 NUM, MEMBERS = 640, 15
@@ -95,7 +96,7 @@ def test_a_frame_is_the_whole_state(held_out):
     stepper, generator = small().perfect(), stream(0, "kicks", 0)
     first = held_out.select(slice(0, 32))
     for _ in range(2):
-        kicks.Kicks().kick(32, 48, 1.0, generator)
+        kicks.Kicks().kick(32, line(48), generator)
     frames = rollout(stepper, first.values[:, :3], first.params, 2, generator=generator)[0]
     torch.testing.assert_close(frames, first.values[:, 3:], rtol=0, atol=3e-6)
 
@@ -173,6 +174,40 @@ def test_impossible_settings_are_one_line(assignment, words):
         override(small(), [assignment])
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+FLOW = {"equation": "vorticity", "num_cells": [16, 16], "num_frames": 3, "dt": 0.1, "num_trajectories": 1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (FLOW | {"forcing": {}}, "forcing would move the mean of a vorticity, which is zero"),
+        (
+            FLOW | {"forcing": {"width": [0.1, 0.2]}},
+            "forcing.width=[0.1, 0.2] is more than an eighth of the shortest axis",
+        ),
+        (
+            FLOW | {"equation": "gray_scott", "forcing": {}},
+            "forcing kicks one field, GrayScott moves several",
+        ),
+    ],
+)
+def test_what_cannot_be_kicked_in_a_plane_says_why(settings, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        Simulated.model_validate(settings)
+
+
+def test_a_kicked_flow_keeps_its_mean_and_says_so_and_no_two_flows_are_kicked_alike(tmp_path):
+    forcing = {"width": [0.1, 0.12], "size": [2, 3], "balanced": True}
+    source = Simulated.model_validate(FLOW | {"forcing": forcing, "num_trajectories": 3})
+    data = source.load(tmp_path)
+    assert data.fields.conserved == ("vorticity",)
+    assert data.values.mean((3, 4)).abs().max() < 1e-6
+    assert (data.values[:, 1] - data.values[:, 0]).flatten(1).abs().amax(1).min() > 1  # a kick stands out
+    still = source.model_copy(update={"forcing": None}).load(tmp_path)
+    assert torch.equal(still.values[:, 0], data.values[:, 0])
+    assert (data.values - still.values)[:, 1].flatten(1).corrcoef().triu(1).abs().max() < 0.9
 
 
 def test_a_file_of_them_does_not_claim_that_the_mean_is_kept(tmp_path):

@@ -36,7 +36,7 @@ from ups.solvers.resampling import on_grid
 from ups.solvers.solve import solve
 from ups.solvers.stepper import Coarse
 from ups.streams import stream
-from ups.types import Axis, Fields, Grid, Trajectory, UserError, no_periodic_line
+from ups.types import Axis, Fields, Grid, Trajectory, UserError
 
 GENERATOR = 1
 """Version of what the settings mean; counted up with every change of the numbers that come out."""
@@ -179,12 +179,8 @@ class Simulated(Settings):
         if self.forcing:
             if cells != self.num_cells:
                 raise ValueError("under a forcing a frame is the whole state: leave solver_cells out")
-            if reason := no_periodic_line(grid):
-                raise ValueError(f"forcing {reason}")
-            if 8 * self.forcing.width[1] > grid.extent[0]:
-                raise ValueError(
-                    f"forcing.width={list(self.forcing.width)} is more than an eighth of the line"
-                )
+            if reason := self.forcing.obstacle(EQUATIONS[self.equation], grid):
+                raise ValueError(f"forcing{reason}")
 
     def _check_horizon(self) -> None:
         if self.rest is None:
@@ -301,10 +297,9 @@ class Simulated(Settings):
             replace(axis, cells=cells, origin=axis.extent * shift * (1 / axis.cells - 1 / cells))
             for axis, cells in zip(solver.axes, self.num_cells, strict=True)
         )
+        keeps_mean = self.forcing is None or self.forcing.balanced
         return Fields(
-            each=tuple(
-                replace(each, conserved=each.conserved and not self.forcing) for each in default.fields
-            ),
+            each=tuple(replace(each, conserved=each.conserved and keeps_mean) for each in default.fields),
             grid=Grid(axes),
             dt=self._content()["dt"],
             params=tuple(default.params),

@@ -12,23 +12,28 @@ from torch import Generator, Tensor
 
 from ups.checkpoint import Manifest
 from ups.config import Settings
+from ups.solvers.equation import Equation, fields_of
+from ups.solvers.equations import Vorticity
 from ups.solvers.stepper import Coarse, CoarseManifest, CoarseState
+from ups.types import Axis, Grid, describe_boundaries
 
 
 class Kicks(Settings):
-    """The law of one localized kick: s A exp(-(x - c)^2 / (2 w^2)) on a periodic line.
+    """The law of one localized kick: s A exp(-|x - c|^2 / (2 w^2)) on a periodic line, plane or box.
 
-    The place c is uniform on the line, the sign s a fair coin, the size A (in units of the field) and the width w
+    The place c is uniform on the domain, the sign s a fair coin, the size A (in units of the field) and the width w
     (the standard deviation, in units of length) uniform between their bounds; all are independent. The expected
-    kick is zero, but a single one changes the mean of the field by s A w sqrt(2 pi) / extent. The widths must be
-    positive and at most an eighth of the line: a bump's tail is followed once around it.
+    kick is zero, but a single one changes the mean of the field, on a line by s A w sqrt(2 pi) / extent. The widths
+    must be positive and at most an eighth of the shortest axis: a bump's tail is followed once around it.
     """
 
     kind: Literal["kicks"] = "kicks"
     size: tuple[NonNegativeFloat, NonNegativeFloat] = (0.3, 0.8)
     """Bounds of the height of a kick."""
     width: tuple[PositiveFloat, PositiveFloat] = (0.02, 0.06)
-    """Bounds of the standard deviation of a kick, at most an eighth of the line."""
+    """Bounds of the standard deviation of a kick, at most an eighth of the shortest axis."""
+    balanced: bool = False
+    """Take its mean off every kick, so that the integral of the field stays what it is; a vorticity asks for it."""
 
     @model_validator(mode="after")
     def _rises(self) -> Kicks:
@@ -38,24 +43,45 @@ class Kicks(Settings):
                 raise ValueError(f"{name}=[{low:g}, {high:g}]: give the lower bound first")
         return self
 
-    def kick(
-        self, batch: int, num_cells: int, extent: float, generator: Generator
-    ) -> Float[Tensor, "batch cell"]:
+    def obstacle(self, equation: type[Equation], grid: Grid) -> str:
+        """Return why what an equation moves on a grid cannot be kicked so, to follow the name; "" if it can."""
+        if not grid.is_periodic:
+            return f" needs a periodic domain, the data live on {describe_boundaries(grid)}"
+        if 8 * self.width[1] > min(grid.extent):
+            axes = "line" if len(grid) == 1 else "shortest axis"
+            return f".width={list(self.width)} is more than an eighth of the {axes}"
+        if len(fields_of(equation)) > 1:
+            return f" kicks one field, {equation.__name__} moves several"
+        if equation is Vorticity and not self.balanced:
+            return " would move the mean of a vorticity, which is zero: set forcing.balanced=true"
+        return ""
+
+    def kick(self, batch: int, grid: Grid, generator: Generator) -> Float[Tensor, "batch *grid"]:
         """Return one kick for each row, as exact cell averages in float64 on the generator's device.
 
         What is drawn does not depend on the grid: the averages of a finer one average to those of a coarser one.
         """
-        draws = torch.rand(batch, 4, 1, 1, generator=generator, device=generator.device, dtype=torch.float64)
-        place, width, size, sign = draws.unbind(1)
-        place = extent * place
+        shape = batch, 3 + len(grid), *(1,) * len(grid)
+        draws = torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64)
+        first, width, size, sign, *others = draws.unbind(1)
         width = self.width[0] + (self.width[1] - self.width[0]) * width
         size = self.size[0] + (self.size[1] - self.size[0]) * size
+        kick = torch.where(sign < 0.5, -size, size)
+        for number, (axis, place) in enumerate(zip(grid.axes, (first, *others), strict=True), start=1):
+            steps = _steps(axis, axis.extent * place.flatten(), width.flatten())
+            steps = steps.reshape(batch, *(axis.cells if n == number else 1 for n in range(1, kick.ndim)))
+            kick = math.sqrt(math.pi / 2) * kick * width * axis.cells / axis.extent * steps
+        return kick - kick.mean(tuple(range(1, kick.ndim)), keepdim=True) if self.balanced else kick
 
-        edges = extent / num_cells * torch.arange(num_cells + 1, device=draws.device, dtype=torch.float64)
-        around = extent * torch.arange(-1, 2, device=draws.device, dtype=torch.float64)[:, None]
-        integral = torch.erf((edges - around - place) / (math.sqrt(2) * width)).sum(1)
-        scale = math.sqrt(math.pi / 2) * torch.where(sign < 0.5, -size, size) * width * num_cells / extent
-        return scale[:, 0] * torch.diff(integral)
+
+def _steps(
+    axis: Axis, place: Float[Tensor, " batch"], width: Float[Tensor, " batch"]
+) -> Float[Tensor, "batch cell"]:
+    """Return the differences of erf((x - place) / (sqrt(2) width)) over the cells of a periodic axis."""
+    edges = axis.extent / axis.cells * torch.arange(axis.cells + 1, device=place.device, dtype=torch.float64)
+    around = axis.extent * torch.arange(-1, 2, device=place.device, dtype=torch.float64)[:, None]
+    distance = edges - around - place[:, None, None]
+    return torch.diff(torch.erf(distance / (math.sqrt(2) * width[:, None, None])).sum(1))
 
 
 class Kicked:
@@ -73,7 +99,7 @@ class Kicked:
         self.kicks = kicks
 
     def encode(
-        self, context: Float[Tensor, "batch time 1 cell"], params: Float[Tensor, "batch param"]
+        self, context: Float[Tensor, "batch time 1 *grid"], params: Float[Tensor, "batch param"]
     ) -> CoarseState:
         """Return the last context frame on the solver's grid."""
         return self.solver.encode(context, params)
@@ -86,13 +112,12 @@ class Kicked:
         """
         if generator is None:
             raise ValueError("a kicked solver draws its kicks: give a generator")
-        extent = self.solver.fields.grid.extent[0]
-        kick = self.kicks.kick(len(state.averages), self.solver.num_cells, extent, generator)
+        kick = self.kicks.kick(len(state.averages), self.solver.grid, generator)
         return self.solver.advance(
             state._replace(averages=state.averages + kick[:, None].to(state.averages.device))
         )
 
-    def decode(self, state: CoarseState) -> Float[Tensor, "batch 1 cell"]:
+    def decode(self, state: CoarseState) -> Float[Tensor, "batch 1 *grid"]:
         """Return the frame on the native grid, in float32."""
         return self.solver.decode(state)
 
