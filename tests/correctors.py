@@ -11,7 +11,7 @@ from ups.models.operator import SpectralFlux
 from ups.models.residual import ResidualSpectrum
 from ups.models.residual_nets import SpectralLocal
 from ups.streams import stream
-from ups.types import Trajectory
+from ups.types import Trajectory, line
 
 FIELDS = on_line(("u",), ("m/s",), 1.0, 0.05, params=("nu",), cells=32)
 NUM_CELLS = 32
@@ -26,7 +26,7 @@ def trajectory(num=6, num_frames=4):
 
 def spectrum(scale=1.0):
     wavenumber = torch.arange(NUM_CELLS // 2 + 1.0)
-    return ResidualSpectrum((scale**2 * 4 / (1 + wavenumber**2))[:, None], NUM_CELLS)
+    return ResidualSpectrum((scale**2 * 4 / (1 + wavenumber**2))[:, None], line(NUM_CELLS))
 
 
 def disturb(module, size=0.1):

@@ -10,7 +10,7 @@ from ups.models.normalizer import fit_normalizer
 from ups.models.operator import SpectralFlux
 from ups.models.residual import ResidualSpectrum
 from ups.streams import stream
-from ups.types import Stepper, Trajectory
+from ups.types import Stepper, Trajectory, line
 
 FIELDS = on_line(("u", "v"), ("1", "1"), 1.0, 0.1, params=("nu",), cells=16)
 CELLS = 16
@@ -28,7 +28,7 @@ class Shift(nn.Module):
 
 def law():
     mode = torch.arange(CELLS // 2 + 1)[:, None]
-    return ResidualSpectrum(0.5 * torch.exp(-mode * torch.tensor([0.3, 1.0])), CELLS)
+    return ResidualSpectrum(0.5 * torch.exp(-mode * torch.tensor([0.3, 1.0])), line(CELLS))
 
 
 def trajectories():
@@ -46,7 +46,7 @@ def emulator(normalized_on):
 
 def test_the_ensemble_has_the_spread_that_its_steps_add_up_to():
     data = trajectories()
-    noisy = ColoredNoise(emulator(data), ResidualSpectrum(law().power / SCALE.square(), CELLS))
+    noisy = ColoredNoise(emulator(data), ResidualSpectrum(law().power / SCALE.square(), line(CELLS)))
     context, num = data.values[:1, :1].expand(8000, -1, -1, -1), 8000
     state = noisy.encode(context, data.params[:1].expand(num, -1))
     generator, variance = stream(0, "members"), torch.zeros(2)
@@ -65,7 +65,7 @@ def test_the_ensemble_has_the_spread_that_its_steps_add_up_to():
 def test_without_residual_it_is_the_emulator():
     data = trajectories()
     model = emulator(data)
-    noisy = ColoredNoise(model, ResidualSpectrum(torch.zeros(CELLS // 2 + 1, 2), CELLS))
+    noisy = ColoredNoise(model, ResidualSpectrum(torch.zeros(CELLS // 2 + 1, 2), line(CELLS)))
     context = data.values[:, :2]
     calm = model.decode(model.advance(model.encode(context, data.params)))
     assert torch.equal(noisy.decode(noisy.advance(noisy.encode(context, data.params), stream(0, "x"))), calm)

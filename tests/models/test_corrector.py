@@ -8,8 +8,9 @@ from ups.checkpoint import save
 from ups.config import validate
 from ups.evaluation.rollout import rollout
 from ups.models.corrector import Corrected, CorrectorSettings, given_of
-from ups.models.residual import Wiener, mode_powers
+from ups.models.residual import Wiener
 from ups.models.residual_nets import Attention, SpectralLocal, TokenMLP
+from ups.models.token_waves import mode_powers
 from ups.streams import stream
 from ups.types import Stepper, UserError
 
@@ -77,7 +78,7 @@ def test_with_the_exact_denoiser_the_residuals_have_the_size_and_the_spectrum_th
     model.correction.denoiser = Exact(model.correction.denoiser.process, law)
     drawn = torch.cat([model.correction.draw(given(model, 200), stream(0, "draw", k)) for k in range(5)])
     torch.testing.assert_close(drawn.square().mean().sqrt(), law.std[0], rtol=0.06, atol=0)
-    ratio = mode_powers(drawn).mean(0)[:, 0] / law.power[:, 0]
+    ratio = mode_powers(drawn, law.waves).mean(0)[:, 0] / law.power[:, 0]
     assert (ratio - 1).abs().max() < 0.25
     assert (ratio - 1).abs().mean() < 0.08
 

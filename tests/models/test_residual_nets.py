@@ -4,6 +4,7 @@ import torch
 from ups.models.initialization import initialize
 from ups.models.residual_nets import Attention, ParametersAlone, ResidualNet, SpectralLocal, TokenMLP
 from ups.streams import stream
+from ups.types import Axis, Grid, line
 
 KINDS = {
     "token_mlp": TokenMLP(hidden_dim=16, depth=2),
@@ -12,9 +13,13 @@ KINDS = {
 }
 
 
-def build(kind, num_levels=1):
+LINE = line(12)
+PLANE = Grid((Axis("x", 6, 1.0), Axis("y", 8, 1.0)))
+
+
+def build(kind, num_levels=1, grid=LINE):
     def make():
-        return ResidualNet(KINDS[kind].build(12, 9, 3), num_params=2, num_levels=num_levels)
+        return ResidualNet(KINDS[kind].build(grid, 9, 3), num_params=2, num_levels=num_levels)
 
     return initialize(make, stream(0, "init"))
 
@@ -72,7 +77,7 @@ def test_a_token_mlp_sees_one_token_alone():
 
 def test_a_network_of_parameters_alone_sees_the_noisy_residual_and_nothing_that_is_given():
     def make():
-        body = ParametersAlone(network=KINDS["spectral_local"]).build(12, 9, 3)
+        body = ParametersAlone(network=KINDS["spectral_local"]).build(line(12), 9, 3)
         return ResidualNet(body, num_params=2, num_levels=1)
 
     net, (x, level, _, given, params) = disturb(initialize(make, stream(0, "init"))), inputs()
@@ -84,3 +89,24 @@ def test_a_network_of_parameters_alone_sees_the_noisy_residual_and_nothing_that_
         (x, level, given, params + 1),
     ):
         assert (net(*changed) - before).abs().max() > 1e-4
+
+
+def test_on_a_plane_it_moves_with_what_it_sees_along_each_axis():
+    def make():
+        body = SpectralLocal(width=8, num_blocks=2, modes=3).build(PLANE, 9, 3)
+        return ResidualNet(body, num_params=2, num_levels=1)
+
+    net = disturb(initialize(make, stream(0, "init")))
+    generator = stream(0, "inputs")
+    x, given = (torch.randn(2, 48, dim, generator=generator) for dim in (3, 6))
+    level, params = torch.randn(2, generator=generator), torch.randn(2, 2, generator=generator)
+
+    def moved(tokens):
+        return tokens.unflatten(1, PLANE.shape).roll((1, 3), (1, 2)).flatten(1, 2)
+
+    out = net(x, level, given, params)
+    torch.testing.assert_close(net(moved(x), level, moved(given), params), moved(out))
+    changed = given.clone()
+    changed[:, 5] += 1  # one token: its column, along the other axis, is seen as its row is
+    reach = (net(x, level, changed, params) - out).abs().amax((0, 2)).unflatten(0, PLANE.shape)
+    assert (reach > 1e-6).all()

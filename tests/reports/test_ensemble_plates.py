@@ -47,3 +47,23 @@ def test_an_ensemble_that_always_blew_up_has_no_histogram_and_spoils_no_figure(r
     titles = [axes.get_title() for axes in found["rank_histograms"][1].axes]
     assert len([title for title in titles if title]) == 3
     assert "spread_spectra_0" in found
+
+
+def test_of_a_plane_a_cut_halfway_and_the_last_frame_are_shown(run):
+    arrays = run.ensembles
+    arrays["y"] = np.linspace(0.1, 0.9, 5)
+    slope = np.linspace(1, 2, 5)
+    for name in arrays:
+        if name == "truth" or name.startswith("members/"):
+            arrays[name] = arrays[name][..., None] * slope
+    found = figures(run)
+    caption, fans = found["fans_0"]
+    assert "along x, halfway along the other axes" in caption
+    np.testing.assert_array_equal(fans.axes[0].lines[-1].get_ydata(), arrays["truth"][0, 0, :, 2])
+    caption, samples = found["samples_0"]
+    assert "10 frames after the context" in caption
+    first, member = (samples.axes[place].images[0].get_array() for place in (0, 1))
+    np.testing.assert_array_equal(first, arrays["truth"][9, 0].T)  # x runs to the right, y upwards
+    np.testing.assert_array_equal(member, arrays["members/wide noise"][0, 9, 0].T)
+    assert samples.axes[0].get_xlabel() == ""
+    assert samples.axes[0].get_ylabel() == "y (m)"

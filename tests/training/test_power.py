@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from correctors import corrected, trajectory
-from ups.models.residual import mode_powers
+from ups.models.token_waves import mode_powers
 from ups.record import Fitted
 from ups.streams import stream
 from ups.training.power import match_power
@@ -22,14 +22,14 @@ class Blurred(nn.Module):
     def draw(self, given, generator):
         modes = torch.fft.rfft(self.law.sample(len(given[0]), generator), dim=1)
         modes[:, self.first :] *= 0.5
-        return torch.fft.irfft(modes, n=self.law.num_tokens, dim=1)
+        return torch.fft.irfft(modes, n=self.law.grid.shape[0], dim=1)
 
 
 def blurred():
     model, data = corrected(), trajectory(400)
     law = model.correction.spectrum
     (_, found), *_ = spread_residuals(model.emulator, data, 512)
-    law.power.copy_(mode_powers(found).mean(0))
+    law.power.copy_(mode_powers(found, law.waves).mean(0))
     model.correction = Blurred(law, first=8)
     return model, data
 
@@ -49,7 +49,7 @@ def test_the_forecast_has_the_gain_and_the_time_counts_as_training():
     before = model.advance(state, stream(0, "draw"))[0] - plain
     fitted = match_power("corrector", model, data, FITTED, stream(0, "power"))
     after = model.advance(state, stream(0, "draw"))[0] - plain
-    power = [mode_powers(each)[:, 8:].mean().item() for each in (before, after)]
+    power = [mode_powers(each, model.gain.waves)[:, 8:].mean().item() for each in (before, after)]
     assert power[1] / power[0] == pytest.approx(4.0, rel=0.15)
     assert fitted.seconds > FITTED.seconds
 

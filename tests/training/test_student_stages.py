@@ -10,6 +10,7 @@ from ups.streams import stream
 from ups.training.residuals import residuals
 from ups.training.stages import Stage, gradient_reach
 from ups.training.student_stages import Distill
+from ups.types import line
 
 
 class Exact(nn.Module):
@@ -48,7 +49,9 @@ def test_a_student_that_jumps_where_its_teacher_walks_has_no_loss():
 def test_gaussian_residuals_are_distilled_into_one_step_of_the_right_size():
     """Sixteen hops of the exact denoiser have a known standard deviation; one step of the student learns it."""
     model, data = corrected(num_steps=16), trajectory(64)
-    model.correction.spectrum = ResidualSpectrum(torch.full((17, 1), 0.25), 32)  # white, of deviation 1/2
+    model.correction.spectrum = ResidualSpectrum(
+        torch.full((17, 1), 0.25), line(32)
+    )  # white, of deviation 1/2
     student = StudentSettings(teacher_steps=16).build(model)
     model.correction.denoiser = Exact(Wiener(model.correction.spectrum, model.correction.denoiser.process))
     stage = Distill("student", student, model)

@@ -164,15 +164,23 @@ class PerceiverCodec(nn.Module):
         return self.decoder(tokens, self.points.phase(points))
 
 
+def orthonormal_cosines(num: int, dtype: torch.dtype = torch.float32) -> Float[Tensor, "mode cell"]:
+    """Return the orthonormal cosines of so many cells, the smoothest first: the DCT-II.
+
+    sqrt(2 / n) cos(pi k (i + 1/2) / n), halved in power for k = 0.
+    """
+    k, i = torch.arange(num, dtype=dtype)[:, None], torch.arange(num, dtype=dtype)
+    cosines = math.sqrt(2 / num) * torch.cos(math.pi * k * (i + 0.5) / num)
+    cosines[0] /= math.sqrt(2)
+    return cosines
+
+
 def smooth_basis(num_fields: int, patch_size: int, dim: int) -> Float[Tensor, "dim number"]:
     """Return `dim` orthonormal rows over a patch of all fields: cosines, the smoothest of every field first.
 
-    sqrt(2 / n) cos(pi k (i + 1/2) / n), halved in power for k = 0 (the DCT-II). Rows beyond the numbers in a patch
-    are zero.
+    Rows beyond the numbers in a patch are zero.
     """
-    k, i = torch.arange(patch_size)[:, None], torch.arange(patch_size)
-    cosines = math.sqrt(2 / patch_size) * torch.cos(math.pi * k * (i + 0.5) / patch_size)
-    cosines[0] /= math.sqrt(2)
+    cosines = orthonormal_cosines(patch_size)
     rows = torch.einsum("ki,fg->kfgi", cosines, torch.eye(num_fields)).reshape(num_fields * patch_size, -1)
     basis = torch.zeros(dim, num_fields * patch_size)
     kept = min(dim, num_fields * patch_size)

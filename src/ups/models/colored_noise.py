@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
@@ -23,9 +22,7 @@ class NoiseManifest(Manifest):
     def build(self) -> ColoredNoise:
         """Return the stepper, its numbers still to be restored."""
         emulator = self.emulator.build()
-        codec = emulator.codec
-        blank = ResidualSpectrum(torch.ones(codec.num_tokens // 2 + 1, codec.dim), codec.num_tokens)
-        return ColoredNoise(emulator, blank)
+        return ColoredNoise(emulator, ResidualSpectrum.white(emulator.codec))
 
 
 class ColoredNoise(nn.Module):
@@ -41,7 +38,7 @@ class ColoredNoise(nn.Module):
         self.num_context, self.frames_read = emulator.num_context, emulator.frames_read
 
     def encode(
-        self, context: Float[Tensor, "batch time field cell"], params: Float[Tensor, "batch param"]
+        self, context: Float[Tensor, "batch time field *grid"], params: Float[Tensor, "batch param"]
     ) -> State:
         """Return the emulator's state at the last frame, without noise."""
         return self.emulator.encode(context, params)
@@ -57,7 +54,7 @@ class ColoredNoise(nn.Module):
         tokens, params = self.emulator.advance(state)
         return tokens + self.spectrum.sample(len(tokens), generator), params
 
-    def decode(self, state: State) -> Float[Tensor, "batch field cell"]:
+    def decode(self, state: State) -> Float[Tensor, "batch field *grid"]:
         """Return the state's frame in physical units."""
         return self.emulator.decode(state)
 

@@ -31,7 +31,7 @@ from ups.models.noise import (
 from ups.models.normalizer import Normalizer
 from ups.models.residual import ResidualSpectrum, SpectralGain
 from ups.models.residual_nets import NetworkSettings, ResidualNet, SpectralLocal
-from ups.types import require_periodic_line
+from ups.models.token_waves import lattice
 
 Tokens = Float[Tensor, "batch token dim"]
 Given = tuple[Float[Tensor, "batch token channel"], Float[Tensor, "batch param"]]
@@ -67,7 +67,6 @@ class Corrector(nn.Module):
     def __init__(
         self,
         settings: CorrectorSettings,
-        num_tokens: int,
         dim: int,
         num_params: int,
         spectrum: ResidualSpectrum,
@@ -75,7 +74,7 @@ class Corrector(nn.Module):
         super().__init__()
         self.settings, self.spectrum = settings, spectrum
         self.times = settings.time_law.build()
-        body = settings.network.build(num_tokens, 3 * dim, dim)
+        body = settings.network.build(spectrum.grid, 3 * dim, dim)
         self.denoiser = Denoiser(
             ResidualNet(body, num_params, num_levels=1),
             settings.process.build(),
@@ -130,7 +129,7 @@ class Corrected(nn.Module):
     def __init__(self, emulator: Emulator, correction: Correction) -> None:
         super().__init__()
         self.emulator, self.correction = emulator, correction
-        self.gain = SpectralGain(emulator.codec.num_tokens, emulator.codec.dim)
+        self.gain = SpectralGain(lattice(emulator.codec), emulator.codec.dim)
         self.fields = emulator.fields
         self.num_context, self.frames_read = emulator.num_context, emulator.frames_read
 
@@ -145,7 +144,7 @@ class Corrected(nn.Module):
         return self.correction.calls_per_frame
 
     def encode(
-        self, context: Float[Tensor, "batch time field cell"], params: Float[Tensor, "batch param"]
+        self, context: Float[Tensor, "batch time field *grid"], params: Float[Tensor, "batch param"]
     ) -> State:
         """Return the emulator's state at the last frame."""
         return self.emulator.encode(context, params)
@@ -162,7 +161,7 @@ class Corrected(nn.Module):
         residual = self.correction.draw(given_of(state, tokens), generator)
         return tokens + self.gain(residual), params
 
-    def decode(self, state: State) -> Float[Tensor, "batch field cell"]:
+    def decode(self, state: State) -> Float[Tensor, "batch field *grid"]:
         """Return the state's frame in physical units."""
         return self.emulator.decode(state)
 
@@ -234,13 +233,10 @@ class CorrectorSettings(Settings):
         """Return the untrained corrector on top of an emulator.
 
         Raises:
-            UserError: the tokens do not lie along a periodic line, or the network does not fit them.
+            UserError: the network does not fit the tokens.
         """
-        require_periodic_line(emulator.fields.grid, "corrector")
-        codec, num_params = emulator.codec, len(emulator.fields.params)
-        corrector = initialize(
-            lambda: Corrector(self, codec.num_tokens, codec.dim, num_params, spectrum), generator
-        )
+        dim, num_params = emulator.codec.dim, len(emulator.fields.params)
+        corrector = initialize(lambda: Corrector(self, dim, num_params, spectrum), generator)
         return Corrected(emulator, corrector)
 
 
@@ -258,6 +254,5 @@ class CorrectedManifest(Manifest):
     def build(self) -> Corrected:
         """Return the corrected emulator, its numbers still to be restored."""
         emulator = self.emulator.build()
-        codec = emulator.codec
-        blank = ResidualSpectrum(torch.ones(codec.num_tokens // 2 + 1, codec.dim), codec.num_tokens)
+        blank = ResidualSpectrum.white(emulator.codec)
         return self.correction.build(emulator, blank, torch.Generator())

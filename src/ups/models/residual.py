@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,43 +10,42 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from ups.diffusion.process import NoiseProcess, expand
+from ups.models.autoencoder import Codec
+from ups.models.token_waves import TokenWaves, lattice
+from ups.types import Grid
 
 LARGEST_GAIN = 2.0
 """More is not a matter of scale: a correction that draws a quarter of the power has failed, and should show it."""
 
 
-def mode_powers(residuals: Float[Tensor, "sample token dim"]) -> Float[Tensor, "sample mode dim"]:
-    """Return the power of each Fourier mode along the tokens, for each sample and channel, in float64.
-
-    |r_k|^2 with r_k = sum_j r_j exp(-2 pi i j k / N) / sqrt(N), k = 0 ... N // 2, in units of the residual squared.
-    About zero, not about a mean: white noise of variance v has the mean power v at every k, a constant c has N c^2
-    at k = 0 and no other.
-    """
-    return torch.fft.rfft(residuals.double(), dim=1, norm="ortho").abs().square()
-
-
 class ResidualSpectrum(nn.Module):
-    """A centred Gaussian law of residuals on a line of tokens: stationary, its channels independent.
+    """A centred Gaussian law of residuals on a grid of tokens: its modes independent, so are its channels.
 
-    `power` is the mean of `mode_powers`. It is a buffer, so that the law moves between devices with its owner.
+    Along periodic axes it is stationary. `power` is the mean of `mode_powers`. It is a buffer, so that the law moves
+    between devices with its owner.
     """
 
     power: Tensor
 
-    def __init__(self, power: Float[Tensor, "mode dim"], num_tokens: int) -> None:
+    def __init__(self, power: Float[Tensor, "*mode dim"], grid: Grid) -> None:
         super().__init__()
-        if len(power) != num_tokens // 2 + 1:
-            raise ValueError(f"{num_tokens} tokens have {num_tokens // 2 + 1} modes, not {len(power)}")
+        self.grid, self.waves = grid, TokenWaves(grid)
+        if tuple(power.shape[:-1]) != self.waves.mode_shape:
+            raise ValueError(
+                f"{grid} tokens have {self.waves.mode_shape} modes, not {tuple(power.shape[:-1])}"
+            )
         self.register_buffer("power", power.float())
-        self.num_tokens = num_tokens
+
+    @classmethod
+    def white(cls, codec: Codec) -> ResidualSpectrum:
+        """Return the law of white noise of deviation 1 on the tokens of a codec, until the residuals are known."""
+        grid = lattice(codec)
+        return cls(torch.ones(*TokenWaves(grid).mode_shape, codec.dim), grid)
 
     @property
     def std(self) -> Float[Tensor, " dim"]:
-        """Root mean square of a token, for each channel: sqrt(mean_k S_k) over all N modes of the line."""
-        mode = torch.arange(len(self.power), device=self.power.device)
-        twice = (mode > 0) & (2 * mode < self.num_tokens)  # mode k stands for -k too, if that is another
-        share = (1.0 + twice) / self.num_tokens
-        return (share[:, None] * self.power).sum(0).sqrt()
+        """Root mean square of a token, for each channel: the root of the mean of S over all modes."""
+        return (self.waves.shares().to(self.power) * self.power).flatten(0, -2).sum(0).sqrt()
 
     def sample(self, batch: int, generator: Generator) -> Float[Tensor, "batch token dim"]:
         """Return independent draws: white noise, each of its modes scaled by sqrt(S_k).
@@ -53,10 +53,9 @@ class ResidualSpectrum(nn.Module):
         Noise that is real in space has the right complex modes, those that are real (the mean, and for an even
         number of tokens the shortest wave) included.
         """
-        shape = batch, self.num_tokens, self.power.shape[1]
+        shape = batch, math.prod(self.grid.shape), self.power.shape[-1]
         white = torch.randn(shape, generator=generator, device=generator.device).to(self.power.device)
-        modes = self.power.sqrt() * torch.fft.rfft(white, dim=1, norm="ortho")
-        return torch.fft.irfft(modes, n=self.num_tokens, dim=1, norm="ortho")
+        return self.waves.back(self.power.sqrt() * self.waves.forth(white))
 
 
 @dataclass(frozen=True)
@@ -75,28 +74,28 @@ class Wiener:
         self, x_t: Float[Tensor, "batch token dim"], t: Float[Tensor, " batch"]
     ) -> Float[Tensor, "batch token dim"]:
         """Return the linear estimate of the standardized residual."""
-        alpha, sigma = (expand(scale.to(x_t), x_t) for scale in self.process.finite_scales(t))
-        power = self.spectrum.power / self.spectrum.std.square()
-        modes = torch.fft.rfft(x_t, dim=1, norm="ortho") * (alpha * power / (alpha**2 * power + sigma**2))
-        return torch.fft.irfft(modes, n=x_t.shape[1], dim=1, norm="ortho")
+        waves, power = self.spectrum.waves, self.spectrum.power / self.spectrum.std.square()
+        modes = waves.forth(x_t)
+        alpha, sigma = (expand(scale.to(x_t), modes.real) for scale in self.process.finite_scales(t))
+        return waves.back(modes * (alpha * power / (alpha**2 * power + sigma**2)))
 
 
 class SpectralGain(nn.Module):
-    """Multiply each Fourier mode along the tokens by a number of its own, channel by channel; 1 until matched."""
+    """Multiply each mode of tokens on a grid by a number of its own, channel by channel; 1 until matched."""
 
     gain: Tensor
 
-    def __init__(self, num_tokens: int, dim: int) -> None:
+    def __init__(self, grid: Grid, dim: int) -> None:
         super().__init__()
-        self.register_buffer("gain", torch.ones(num_tokens // 2 + 1, dim))
+        self.waves = TokenWaves(grid)
+        self.register_buffer("gain", torch.ones(*self.waves.mode_shape, dim))
 
     def forward(self, tokens: Float[Tensor, "batch token dim"]) -> Float[Tensor, "batch token dim"]:
         """Return the tokens with every mode scaled."""
-        modes = self.gain * torch.fft.rfft(tokens, dim=1, norm="ortho")
-        return torch.fft.irfft(modes, n=tokens.shape[1], dim=1, norm="ortho")
+        return self.waves.back(self.gain * self.waves.forth(tokens))
 
     def match(
-        self, drawn: Float[Tensor, "sample mode dim"], wanted: Float[Tensor, "sample mode dim"]
+        self, drawn: Float[Tensor, "sample *mode dim"], wanted: Float[Tensor, "sample *mode dim"]
     ) -> None:
         """Scale draws of these powers to the mean powers that are wanted, as far as the samples are evidence.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import torch
@@ -15,6 +16,7 @@ from ups.models.sizes import AttentionSize, SpectralLocalSize
 from ups.nets.blocks import MLP, Modulation, zero_init
 from ups.nets.fourier import SpectralLocalNet
 from ups.nets.transformer import SwiGLU, TransformerStack
+from ups.types import Grid
 
 LEVEL_DIM = 32
 """Features of one logSNR."""
@@ -82,17 +84,17 @@ class TokenMLPNet(nn.Module):
 
 
 class CellNet(nn.Module):
-    """`SpectralLocalNet` on tokens that are the cells of a periodic line."""
+    """`SpectralLocalNet` on tokens that are the cells of a grid."""
 
-    def __init__(self, net: SpectralLocalNet) -> None:
+    def __init__(self, net: SpectralLocalNet, cells: tuple[int, ...]) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.cells = net, cells
 
     def forward(
         self, x: Float[Tensor, "batch token channel"], condition: Float[Tensor, "batch condition"]
     ) -> Float[Tensor, "batch token dim"]:
         """Return the output in every cell."""
-        return self.net(x.mT, condition).mT
+        return self.net(x.mT.unflatten(2, self.cells), condition).flatten(2).mT
 
 
 class AttentionNet(nn.Module):
@@ -137,26 +139,27 @@ class TokenMLP(Settings):
     depth: PositiveInt = 3
     """Residual layers."""
 
-    def build(self, num_tokens: int, in_dim: int, out_dim: int) -> nn.Module:
+    def build(self, grid: Grid, in_dim: int, out_dim: int) -> nn.Module:
         """Return the body."""
-        return TokenMLPNet(num_tokens, in_dim, out_dim, self.hidden_dim, self.depth)
+        return TokenMLPNet(math.prod(grid.shape), in_dim, out_dim, self.hidden_dim, self.depth)
 
 
 class SpectralLocal(SpectralLocalSize):
-    """Spectral and local convolutions along the tokens, which must be places on a periodic line."""
+    """Spectral and local convolutions along the axes of the tokens."""
 
     kind: Literal["spectral_local"] = "spectral_local"
     num_blocks: PositiveInt = 5
     """Residual blocks."""
 
-    def build(self, num_tokens: int, in_dim: int, out_dim: int) -> nn.Module:
+    def build(self, grid: Grid, in_dim: int, out_dim: int) -> nn.Module:
         """Return the body.
 
         Raises:
             UserError: there are too few tokens for the modes or the kernel.
         """
-        self.require((num_tokens,), "network.kind=spectral_local", "take fewer modes or kind=transformer")
-        return CellNet(SpectralLocalNet(in_dim, out_dim, *self.sizes(), COND_DIM))
+        self.require(grid.shape, "network.kind=spectral_local", "take fewer modes or kind=transformer")
+        net = SpectralLocalNet(in_dim, out_dim, *self.sizes(len(grid)), COND_DIM, grid.walls)
+        return CellNet(net, grid.shape)
 
 
 class Attention(AttentionSize):
@@ -166,8 +169,9 @@ class Attention(AttentionSize):
     depth: PositiveInt = 3
     """Blocks."""
 
-    def build(self, num_tokens: int, in_dim: int, out_dim: int) -> nn.Module:
+    def build(self, grid: Grid, in_dim: int, out_dim: int) -> nn.Module:
         """Return the body."""
+        num_tokens = math.prod(grid.shape)
         stack = TransformerStack(
             num_tokens, self.hidden_dim, self.depth, self.num_heads, num_tokens, COND_DIM, SwiGLU
         )
@@ -181,9 +185,9 @@ class ParametersAlone(Settings):
     network: Annotated[TokenMLP | SpectralLocal | Attention, Field(discriminator="kind")] = SpectralLocal()
     """The network inside."""
 
-    def build(self, num_tokens: int, in_dim: int, out_dim: int) -> nn.Module:
+    def build(self, grid: Grid, in_dim: int, out_dim: int) -> nn.Module:
         """Return the body; of its `in_dim` channels the first `out_dim`, the noisy residual, pass."""
-        return BlindNet(self.network.build(num_tokens, out_dim, out_dim), out_dim)
+        return BlindNet(self.network.build(grid, out_dim, out_dim), out_dim)
 
 
 NetworkSettings = Annotated[

@@ -40,9 +40,9 @@ class Student(nn.Module):
     def __init__(self, settings: StudentSettings, teacher: Corrector) -> None:
         super().__init__()
         self.settings, self.taught = settings, teacher.settings
-        dim, num_tokens = teacher.spectrum.power.shape[1], teacher.spectrum.num_tokens
+        dim = teacher.spectrum.power.shape[-1]
         known = cast(ResidualNet, teacher.denoiser.network)
-        body = teacher.settings.network.build(num_tokens, 3 * dim, dim)
+        body = teacher.settings.network.build(teacher.spectrum.grid, 3 * dim, dim)
         network = ResidualNet(body, known.embed.in_features - LEVEL_DIM, num_levels=2)
         network.inherit(known)
         parameterization = build_parameterization(teacher.settings.predicts, 1.0)

@@ -90,28 +90,49 @@ def _sample_figures(
     label, space = f"{axis.name(field)}{in_brackets(axis.unit(field))}", f"x{in_brackets(axis.space)}"
     at = f" {axis.time}" if axis.time else ""
     reached = ", ".join(str(horizon) for horizon in arrays["horizon"])
+    across = " along x, halfway along the other axes" if truth.ndim > 2 else ""
     yield (
         SECTION,
         f"fans_{field}",
         f"Members of {axis.name(field)}",
         f"All members, their mean and the truth of the median trajectory (place {arrays['trajectory']} in the test "
-        f"split), {reached} frames after the context. A good ensemble is narrow, and the truth could be one of it.",
+        f"split){across}, {reached} frames after the context. A good ensemble is narrow, and the truth could be one "
+        "of it.",
         sample_fans(
             x,
             time[frames],
-            truth[frames],
-            {name: each[:, frames] for name, each in members.items()},
+            _halfway(truth[frames], 2),
+            {name: _halfway(each[:, frames], 3) for name, each in members.items()},
             styles,
             (label, space, at),
         ),
     )
-    if len(time) > 1:
+    look = (
+        "A single member should look like the truth, though not be it; the members should disagree where their mean "
+        "is wrong. Values share one color scale, deviations the other."
+    )
+    if truth.ndim > 2:
+        last = frames[-1]
+        yield (
+            SECTION,
+            f"samples_{field}",
+            f"Samples of {axis.name(field)} on the plane",
+            f"The same trajectory, {arrays['horizon'][-1]} frames after the context. {look}",
+            sample_images(
+                x,
+                arrays["y"],
+                _halfway(truth[last], 2).T,
+                {name: _halfway(each[:, last], 3).swapaxes(1, 2) for name, each in members.items()},
+                (label, space, f"y{in_brackets(axis.space)}"),
+                aspect="equal",
+            ),
+        )
+    elif len(time) > 1:
         yield (
             SECTION,
             f"samples_{field}",
             f"Samples of {axis.name(field)} in space and time",
-            "The same trajectory; time runs upwards. A single member should look like the truth, though not be it; the "
-            "members should disagree where their mean is wrong. Values share one color scale, deviations the other.",
+            f"The same trajectory; time runs upwards. {look}",
             sample_images(x, time, truth, members, (label, space, f"t{in_brackets(axis.time)}")),
         )
     spectra = {
@@ -140,3 +161,10 @@ def _sample_figures(
             (f"energy{in_brackets(square)}", "k (cycles per domain)", at),
         ),
     )
+
+
+def _halfway(values: np.ndarray, num_kept: int) -> np.ndarray:
+    """Return values along their first `num_kept` axes, halfway along the others, which are of space."""
+    for _ in range(values.ndim - num_kept):
+        values = values[..., values.shape[-1] // 2]
+    return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -63,21 +64,23 @@ def sample_fans(
 
 
 def sample_images(
-    x: Float[np.ndarray, "cell"],
-    time: Float[np.ndarray, "time"],
-    truth: Float[np.ndarray, "time cell"],
-    forecasts: Mapping[str, Float[np.ndarray, "member time cell"]],
+    x: Float[np.ndarray, "column"],
+    y: Float[np.ndarray, "row"],
+    truth: Float[np.ndarray, "row column"],
+    forecasts: Mapping[str, Float[np.ndarray, "member row column"]],
     labels: tuple[str, str, str],
+    aspect: Literal["auto", "equal"] = "auto",
 ) -> Figure:
-    """Truth, three members, their standard deviation and the error of their mean in space and time; a row per stepper.
+    """Truth, three members, their standard deviation and the error of their mean as images; a row per stepper.
 
-    Values share one color scale; deviations and errors share another, so that a calibrated ensemble is bright where
-    it is wrong. Forecasts have at least three members; `labels` are those of the field, x and t.
+    Of space and time, or of a plane, which has an equal aspect. Values share one color scale; deviations and errors
+    share another, so that a calibrated ensemble is bright where it is wrong. `labels` are those of the field and of
+    the two axes.
     """
-    field_label, x_label, time_label = labels
-    figure = new_figure(0.4 + 1.9 * len(forecasts))
+    field_label, x_label, y_label = labels
+    figure = new_figure(0.4 + (1.9 if aspect == "auto" else 1.35) * len(forecasts))
     panels = figure.subplots(len(forecasts), NUM_SAMPLES + 3, squeeze=False, sharex=True, sharey=True)
-    shared = {"aspect": "auto", "extent": (x[0], x[-1], time[0], time[-1])}
+    shared = {"aspect": aspect, "extent": (x[0], x[-1], y[0], y[-1])}
     values = shared | {"cmap": "viridis", "vmin": truth.min(), "vmax": truth.max()}
     deviations = {name: _deviations(members, truth) for name, members in forecasts.items()}
     finite = np.concatenate([np.ravel(pair) for pair in deviations.values()])
@@ -89,7 +92,7 @@ def sample_images(
             axes.imshow(member, **values)
         for axes, deviation in zip(row[-2:], deviations[name], strict=True):
             deviation_image = axes.imshow(deviation, **shared, cmap="magma", vmin=0, vmax=brightest)
-        row[0].set_ylabel(time_label)
+        row[0].set_ylabel(y_label)
         _row_heading(row[0], name)
     titles = [
         "truth",
@@ -104,16 +107,16 @@ def sample_images(
     for axes in panels.flat:
         axes.xaxis.set_major_locator(MaxNLocator(2))
         axes.spines[:].set_visible(False)
-    aspect = 16 * len(forecasts)
-    figure.colorbar(value_image, ax=panels, pad=0.01, aspect=aspect, label=field_label)
+    bars: dict[str, Any] = {"ax": panels, "pad": 0.01, "aspect": 16 * len(forecasts)}
+    figure.colorbar(value_image, **bars, label=field_label)
     label = f"deviation of {field_label}"
-    figure.colorbar(deviation_image, ax=panels, pad=0.01, aspect=aspect, extend="max", label=label)
+    figure.colorbar(deviation_image, **bars, extend="max", label=label)
     return figure
 
 
 def _deviations(
-    members: Float[np.ndarray, "member time cell"], truth: Float[np.ndarray, "time cell"]
-) -> tuple[Float[np.ndarray, "time cell"], Float[np.ndarray, "time cell"]]:
+    members: Float[np.ndarray, "member row column"], truth: Float[np.ndarray, "row column"]
+) -> tuple[Float[np.ndarray, "row column"], Float[np.ndarray, "row column"]]:
     """Standard deviation of the members and the absolute error of their mean; NaN where a member is not finite."""
     members = _finite(members)
     return members.std(0, ddof=1), np.abs(members.mean(0) - truth)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-import torch
 from torch import Generator, nn
 
 from ups.config import Settings
@@ -256,8 +255,7 @@ class CorrectorSpec(RungSpec):
     def build(self, below: Below) -> Corrected:
         """Return the untrained corrector on the operator."""
         emulator = cast(Emulator, below.steppers["operator"])
-        codec = emulator.codec
-        unknown = ResidualSpectrum(torch.ones(codec.num_tokens // 2 + 1, codec.dim), codec.num_tokens)
+        unknown = ResidualSpectrum.white(emulator.codec)
         settings = cast(CorrectorSettings, self.settings)
         return settings.build(emulator, unknown, below.stream(self.name)).to(distributed.device())
 

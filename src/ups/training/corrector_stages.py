@@ -12,8 +12,9 @@ from ups.diffusion.denoiser import Posterior
 from ups.diffusion.losses import denoising
 from ups.diffusion.times import Adaptive
 from ups.models.corrector import Corrected, Corrector, Given
-from ups.models.residual import Wiener, mode_powers
-from ups.training.residuals import PART, residuals, spread_residuals
+from ups.models.residual import Wiener
+from ups.models.token_waves import mode_powers
+from ups.training.residuals import part_of, residuals, spread_residuals
 from ups.training.stages import Loss
 from ups.types import Trajectory
 
@@ -25,9 +26,6 @@ MARGIN = 0.02
 
 LEAST_POWER = 1e-4
 """Share of the strongest mode's power below which a mode is not compared."""
-
-NUM_WINDOWS = PART
-"""Windows of held-out data on which a corrector is judged."""
 
 
 @dataclass(frozen=True)
@@ -113,16 +111,18 @@ def judge(stage: Correct, train: Trajectory, held_out: Trajectory, generator: Ge
       held-out and on training trajectories; "variance ratio" is training over held-out.
     """
     emulator = stage.corrected.emulator
-    given, found = next(spread_residuals(emulator, held_out, NUM_WINDOWS))
-    _, known = next(spread_residuals(emulator, train, NUM_WINDOWS))
+    num_windows = part_of(emulator.codec.num_tokens)
+    given, found = next(spread_residuals(emulator, held_out, num_windows))
+    _, known = next(spread_residuals(emulator, train, num_windows))
     x0 = found / stage.corrector.spectrum.std
     denoiser, wiener = stage.corrector.denoiser.given(*given), stage._wiener()
     errors = [_errors((denoiser, wiener), x0, level, generator) for level in LEVELS]
     ours, linear = (sum(column) for column in zip(*errors, strict=True))
     here, there = (float(part.square().mean()) for part in (found, known))
     skill = _mean_skill(denoiser, x0, generator)
-    drawn = mode_powers(stage.corrected.gain(stage.corrector.draw(given, generator))).mean(0)
-    wanted = mode_powers(found).mean(0)
+    waves = stage.corrected.gain.waves
+    drawn = mode_powers(stage.corrected.gain(stage.corrector.draw(given, generator)), waves).mean(0)
+    wanted = mode_powers(found, waves).mean(0)
     seen = wanted >= LEAST_POWER * wanted.max()
     return {
         "mean skill": skill,

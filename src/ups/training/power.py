@@ -9,7 +9,7 @@ import torch
 from torch import Generator
 
 from ups.models.corrector import Corrected
-from ups.models.residual import mode_powers
+from ups.models.token_waves import mode_powers
 from ups.progress import bar
 from ups.record import Fitted
 from ups.training.residuals import spread_residuals
@@ -17,6 +17,9 @@ from ups.types import Trajectory
 
 NUM_WINDOWS = 16_384
 """Windows to compare, at most: sharp fronts are rare, and make the power of short waves a mean of few large numbers."""
+
+NUM_TOKENS = 2**22
+"""Their tokens, at most, together: a large frame has each wave in many places."""
 
 
 @torch.no_grad()
@@ -32,10 +35,11 @@ def match_power(
     begun = time.monotonic()
     drawn, wanted = [], []
     with bar(f"matching power of {name}") as progress:
-        parts = list(spread_residuals(corrected.emulator, train, NUM_WINDOWS))
+        num_windows = min(NUM_WINDOWS, NUM_TOKENS // corrected.emulator.codec.num_tokens)
+        parts = list(spread_residuals(corrected.emulator, train, num_windows))
         for number, (given, residual) in enumerate(parts):
             progress(number / len(parts), "")
-            drawn.append(mode_powers(corrected.correction.draw(given, generator)))
-            wanted.append(mode_powers(residual))
+            drawn.append(mode_powers(corrected.correction.draw(given, generator), corrected.gain.waves))
+            wanted.append(mode_powers(residual, corrected.gain.waves))
     corrected.gain.match(torch.cat(drawn), torch.cat(wanted))
     return replace(fitted, seconds=fitted.seconds + time.monotonic() - begun)

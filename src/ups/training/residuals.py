@@ -10,11 +10,20 @@ from torch import Tensor
 
 from ups.models.corrector import Given, given_of
 from ups.models.emulator import Emulator
-from ups.models.residual import ResidualSpectrum, mode_powers
+from ups.models.residual import ResidualSpectrum
+from ups.models.token_waves import TokenWaves, lattice, mode_powers
 from ups.types import Trajectory, UserError
 
 PART = 512
-"""Windows that pass through the emulator at a time."""
+"""Windows that pass through the networks at a time, at most."""
+
+PART_TOKENS = 2**18
+"""Their tokens, at most, together."""
+
+
+def part_of(num_tokens: int) -> int:
+    """Return how many windows of so many tokens pass through the networks at a time."""
+    return max(1, min(PART, PART_TOKENS // num_tokens))
 
 
 @torch.no_grad()
@@ -49,12 +58,14 @@ def residual_spectrum(emulator: Emulator, data: Trajectory, num_rolled: int) -> 
             f"stage 'corrector': trajectories have {num_frames} frames, but a residual after {num_rolled} steps needs "
             f"{past + num_rolled + 1}; lower corrector.rolled_steps"
         )
+    grid = lattice(emulator.codec)
+    waves = TokenWaves(grid)
     powers = [
-        mode_powers(residuals(emulator, data.window(start, past + rolled + 1), rolled)[1]).mean(0)
+        mode_powers(residuals(emulator, data.window(start, past + rolled + 1), rolled)[1], waves).mean(0)
         for rolled in range(num_rolled + 1)
         for start in range(num_frames - past - rolled)
     ]
-    return ResidualSpectrum(torch.stack(powers).mean(0), emulator.codec.num_tokens)
+    return ResidualSpectrum(torch.stack(powers).mean(0), grid)
 
 
 def spread_residuals(
@@ -68,7 +79,7 @@ def spread_residuals(
     starts = data.values.shape[1] - length + 1
     count = min(num_windows, len(data) * starts)
     places = torch.linspace(0, len(data) * starts - 1, count).long()
-    for part in places.split(PART):
+    for part in places.split(part_of(emulator.codec.num_tokens)):
         values = torch.stack([
             data.values[p // starts, p % starts : p % starts + length] for p in part.tolist()
         ])

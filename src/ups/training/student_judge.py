@@ -11,14 +11,11 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from ups.models.corrector import Corrected
-from ups.models.residual import mode_powers
+from ups.models.token_waves import mode_powers
 from ups.statistics.bootstrap import paired_bootstrap
 from ups.training.ensemble_stages import almost_fair_crps
-from ups.training.residuals import spread_residuals
+from ups.training.residuals import part_of, spread_residuals
 from ups.types import Trajectory
-
-NUM_WINDOWS = 512
-"""Held-out windows, at most."""
 
 NUM_MEMBERS = 4
 """Draws for each window; a spread needs two, a score more."""
@@ -45,7 +42,9 @@ def judge_student(
     - "teacher's CRPS of colored noise's": the same ratio of the teacher to Gaussian draws of the residual's spectrum:
       about 1 is a teacher that knows no more than that.
     """
-    given, truth = next(spread_residuals(teacher.emulator, held_out, NUM_WINDOWS))
+    given, truth = next(
+        spread_residuals(teacher.emulator, held_out, part_of(teacher.emulator.codec.num_tokens))
+    )
 
     def draws(corrected: Corrected) -> Float[Tensor, "member window *state"]:
         return torch.stack([
@@ -55,7 +54,7 @@ def judge_student(
     mine, theirs = draws(student), draws(teacher)
     spectrum = teacher.correction.spectrum
     colored = torch.stack([spectrum.sample(len(truth), generator) for _ in range(NUM_MEMBERS)])
-    powers = [mode_powers(each.flatten(0, 1)).mean(0) for each in (mine, theirs)]
+    powers = [mode_powers(each.flatten(0, 1), teacher.gain.waves).mean(0) for each in (mine, theirs)]
     seen = powers[1] >= LEAST_POWER * powers[1].max()
     scores = [_scores(each, truth) for each in (mine, theirs, colored)]
     ratio = paired_bootstrap(scores[0][None], scores[1][None])
