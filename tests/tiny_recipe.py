@@ -13,6 +13,7 @@ from ups.models.residual_nets import ParametersAlone, SpectralLocal
 from ups.models.stochastic import StochasticOperator
 from ups.models.student import StudentSettings
 from ups.runs.settings import Run
+from ups.search.settings import SearchSettings
 from ups.solvers.kicks import Kicks
 from ups.training.settings import Fit
 
@@ -44,6 +45,30 @@ def kicked() -> Run:
         ),
         student=StudentSettings(teacher_steps=2),
         solver_cells=(32,),
+        num_members=3,
+        training=once,
+        corrector_training=once,
+        student_training=once,
+    )
+
+
+def channel() -> Run:
+    """Heat on 12 x 10 cells, walled one way, with everything that stands on the operator."""
+    once = Fit(updates=20, batch_size=8, unroll=((0.0, 1),), num_validations=2, warmup=2)
+    return Run(
+        data=Simulated.model_validate({
+            "equation": "heat",
+            "num_cells": (12, 10),
+            "extent": (1.0, 0.8),
+            "boundary": {"y": "wall"},
+            "num_trajectories": 40,
+            "num_frames": 13,
+        }),
+        operator=SpectralFlux(width=8, num_blocks=1, modes=4),
+        corrector=CorrectorSettings(network=SpectralLocal(width=8, num_blocks=1, modes=4), num_steps=2),
+        student=StudentSettings(teacher_steps=2),
+        search=SearchSettings(num_candidates=3, force=True),
+        solver_cells=(12,),
         num_members=3,
         training=once,
         corrector_training=once,

@@ -8,17 +8,21 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 import ups
-from tiny_recipe import kicked, steady, tiny
+from tiny_recipe import channel, kicked, steady, tiny
+from ups import record
 from ups.config import override
 from ups.data.simulated import Simulated
+from ups.evaluation.rollout import rollout
 from ups.evaluation.rows import query, trajectory_scores
 from ups.models.autoencoder import Convolutional
 from ups.models.operator import Transformer
 from ups.reports.report import write_report
 from ups.runs.pipeline import Work, climb, ground, load, run
 from ups.runs.saved import load as load_rung
+from ups.streams import stream
 from ups.training.store import Store
 from ups.types import UserError
 
@@ -130,6 +134,21 @@ def test_what_stands_on_the_operator_is_trained_judged_scored_and_saved(kicked_r
     assert all(line in page for line in record["guards"]["corrector"])
     for name in ("crps_operator", "corrector", "student"):
         assert load_rung(kicked_run, name).num_context == 1
+
+
+def test_corrector_student_and_search_stand_on_a_channel_as_on_a_line(tmp_path):
+    run(channel(), tmp_path / "run")
+    made = record.read_finished(tmp_path / "run")
+    folders = {rung.folder for rung in made.ladder}
+    assert {"corrector", "colored_noise", "student", "search", "mean_of_candidates"} <= folders
+    assert made.judged["corrector"]["power of the draws"] == pytest.approx(1, abs=0.3)
+    assert {"fans_0.png", "samples_0.png"} <= {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+    corrected = load_rung(tmp_path / "run", "corrector")
+    assert corrected.gain.gain.shape == (7, 10, 1)
+    values, params = torch.randn(2, 1, 1, 12, 10), torch.full((2, 1), 0.002)
+    drawn = rollout(corrected, values, params, 2, generator=stream(0, "draws"))[0]
+    assert drawn.shape == (2, 2, 1, 12, 10)
+    assert drawn.isfinite().all()
 
 
 @pytest.mark.usefixtures("without_report")

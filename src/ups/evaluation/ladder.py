@@ -163,11 +163,12 @@ class _Shown:
         self.errors[name] = scored.errors
         if not len(self.index):
             self.index = choose(scored.errors)
-        self.excerpts[name] = excerpt(prediction, self.index, self.test.fields.grid.walls)
+        walls = self.test.fields.grid.walls
+        self.excerpts[name] = excerpt(prediction, self.index, walls)
         if len(prediction) > 1:
             truth = self.test.values[:, self.protocol.num_context :]
             ties = stream(self.seed, f"evaluate/ranks/{name}", device=truth.device)
-            self.ensembles[name] = summarize(prediction, truth, self.median, ties)
+            self.ensembles[name] = summarize(prediction, truth, self.median, ties, walls)
 
     @property
     def median(self) -> int:

@@ -178,18 +178,20 @@ def coverage(
     return torch.stack(inside)
 
 
-def spectral_spread_skill(prediction: Forecast, truth: Truth) -> tuple[PerWavenumber, PerWavenumber]:
+def spectral_spread_skill(
+    prediction: Forecast, truth: Truth, walls: Sequence[bool] = ()
+) -> tuple[PerWavenumber, PerWavenumber]:
     """Return `spread` and `squared_error` split over wavenumbers 0, 1, ... (`power_spectrum`); their sums are those.
 
     With the means over trajectories, the root of their ratio is the spread-skill ratio of a wavenumber: an ensemble
-    can have the right spread in total and at no scale.
+    can have the right spread in total and at no scale. Axes that end, as `walls` says, are mirrored.
     """
     num_members = prediction.shape[0]
     mean = prediction.double().mean(0)
-    error = power_spectrum(mean - truth.double())
+    error = power_spectrum(mean - truth.double(), walls)
     if num_members == 1:
         return torch.zeros_like(error), error
-    spectra = (power_spectrum(member.double() - mean) for member in prediction)
+    spectra = (power_spectrum(member.double() - mean, walls) for member in prediction)
     return sum(spectra, torch.zeros_like(error)) * _per_member(num_members), error
 
 

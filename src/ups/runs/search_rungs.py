@@ -241,7 +241,9 @@ def candidates_from(settings: SearchSettings, drawing: Sequence[str]) -> tuple[s
         if name not in there:
             raise UserError(f"search: '{name}' draws no candidates{nearest(name, there)}")
     if not drawing:
-        raise UserError("search: nothing draws candidates; set corrector, or search=null")
+        raise UserError(
+            "search: nothing draws candidates; it takes a run with a corrector, a student or a stochastic baseline"
+        )
     return tuple(sorted(names, key=lambda name: name not in drawing))
 
 
