@@ -12,6 +12,7 @@ from ups.config import Settings
 from ups.models.autoencoder import Codec, IdentityPatches
 from ups.models.law_search import Pairs, obey_another_law, read_law, take_steps_for
 from ups.models.law_terms import library
+from ups.models.linear_map import LinearMap
 from ups.models.normalizer import Normalizer
 from ups.models.spectral_law import SpectralLaw
 from ups.models.waves import means_that_move, require_scalars
@@ -41,12 +42,24 @@ LEAST_PAIRS, MOST_PAIRS = 3, 64
 MOST_ROLLED = 128
 """Trajectories, at most, that a law has to survive, those among them that it was read off."""
 
+WELL = 0.05
+"""Share of a frame's change that a law may leave before the best linear map is tried beside it."""
+
+PAIRED = 2**22
+"""Cells of all the pairs of frames that a linear map is fitted to, about."""
+
+LEAST_PAIRED, MOST_PAIRED = 128, 4096
+"""Pairs of frames that a linear map is fitted to."""
+
 LEAST_LEFT = 1e-6
 """Smallest unit of what the network adds, in parts of the deviation of the field."""
 
 
 class LawOperator(nn.Module):
-    """z' = law(z), fitted to pairs of frames of the training data; the identity where no law is found.
+    """z' = law(z), fitted to pairs of frames of the training data.
+
+    Where no law is found, or one that leaves more than the best linear map of each wave, that map stands in for it; the
+    identity where a rollout of it is worse than persistence.
 
     `change_unit` and `left_unit` are the sizes of what the law does in a frame and of what it leaves, for a network
     that learns the rest.
@@ -55,6 +68,7 @@ class LawOperator(nn.Module):
     conserved: Tensor
     origin: Tensor
     param_unit: Tensor
+    is_linear: Tensor
     change_unit: Tensor
     left_unit: Tensor
     left: Tensor
@@ -72,6 +86,8 @@ class LawOperator(nn.Module):
         self.register_buffer("change_unit", torch.ones(num_fields))
         self.register_buffer("left_unit", torch.ones(num_fields))
         self.register_buffer("left", torch.tensor(1.0))
+        self.linear = LinearMap(self.modes, num_fields, num_params)
+        self.register_buffer("is_linear", torch.tensor(False))
 
     @torch.no_grad()
     def start_from(
@@ -99,13 +115,37 @@ class LawOperator(nn.Module):
         if early is not None:
             take_steps_for(self.law, early)
         if not self._survives(train.select(slice(0, MOST_ROLLED))):
-            self.law.kept.fill_(False)
-            self.law.coefficients.zero_()
-            self.left.fill_(1.0)
-        made = self.law(known.before, known.params)
+            self._forget()
+        if self.left > WELL:
+            self._try_linear(train)
+        made = self._made(known.before, known.params)
         around = [0, *range(2, made.ndim)]
         for unit, part in ((self.change_unit, made - known.before), (self.left_unit, known.after - made)):
             unit.copy_(part.square().mean(around).sqrt().clamp(min=LEAST_LEFT))
+
+    def _forget(self) -> None:
+        self.law.kept.fill_(False)
+        self.law.coefficients.zero_()
+        self.left.fill_(1.0)
+
+    def _try_linear(self, train: Trajectory) -> None:
+        """Let the best linear map stand in, if it leaves less and survives."""
+        steps = train.values.shape[1] - 1
+        count = min(len(train) * steps, MOST_PAIRED, max(LEAST_PAIRED, PAIRED // train.values[0, 0].numel()))
+        places = (torch.arange(count) * 0.6180339887498949 % 1 * len(train) * steps).long()
+        which, frame = places // steps, places % steps
+        before, after = (self._physical(train.values[which, frame + k]) for k in (0, 1))
+        params = self._plain(train.params[which])
+        self.linear.fit(before, after, params, self.law.moves)
+        missed = (self.linear(before, params) - after).norm() / (after - before).norm()
+        if not missed < self.left:
+            return
+        self.is_linear.fill_(True)
+        if self._survives(train.select(slice(0, MOST_ROLLED))):
+            self._forget()
+            self.left.copy_(missed)
+        else:
+            self.is_linear.fill_(False)
 
     def _survives(self, some: Trajectory) -> bool:
         """Return whether the law forecasts whole trajectories better than persistence does."""
@@ -150,8 +190,13 @@ class LawOperator(nn.Module):
         self, frame: Float[Tensor, "batch field *grid"], params: Float[Tensor, "batch param"]
     ) -> Tensor:
         """Return the normalized frame one frame later."""
-        made = self.law(self._physical(frame).float(), self._plain(params).float())
+        made = self._made(self._physical(frame).float(), self._plain(params).float())
         return made - self.across(self.origin)
+
+    def _made(
+        self, frame: Float[Tensor, "batch field *grid"], params: Float[Tensor, "batch param"]
+    ) -> Tensor:
+        return self.linear(frame, params) if self.is_linear else self.law(frame, params)
 
     def split(self, params: Float[Tensor, "batch param"]) -> Split:
         """Return the law as a linear part and the rest, of frames in parts of the deviation, in frames of time."""

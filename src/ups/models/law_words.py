@@ -21,8 +21,10 @@ def written(law: SpectralLaw, fields: Fields, normalizer: Normalizer, left: floa
     if not law.kept.any():
         yield (
             f"no law found: of {_offered(law)} terms none leaves less than all of a frame's change, or what was found "
-            "fails in a rollout"
+            "fails in a rollout or leaves more than a linear map"
         )
+        if left < 1:
+            yield f"in its place the best linear map of each wave, which leaves {left:.2g} of a frame's change"
         return
     for index, field in enumerate(fields.each):
         parts = [
