@@ -7,6 +7,7 @@ theirs was, so that a corrector has something to do.
 from __future__ import annotations
 
 from ups.config import merge, override
+from ups.models.student import StudentSettings
 from ups.recipes import burgers, worlds
 from ups.runs.settings import Run
 from ups.search.settings import SearchSettings
@@ -72,6 +73,58 @@ def corrector_network() -> Study[Run]:
         seeds=SEEDS,
         metric=_ensemble(),
         decision=Decision(minimal_percent=5.0),
+    )
+
+
+def corrector_together() -> Study[Run]:
+    """All that the reports would change at once, and an operator trained by rollouts under the corrector."""
+    return Study[Run](
+        question="Do the fixes combine, and is a corrector worse on an operator that was trained by rollouts?",
+        base=_golden(),
+        variants={
+            "all_fixes": (
+                "corrector_training.updates=300",
+                "corrector_training.learning_rate=1.2e-4",
+                "corrector_training.weight_decay=0.05",
+                "corrector.time_law.kind=stratified",
+                "training.clip=0.3",
+            ),
+            "rollout_loss": ("training.unroll=[[0,1],[0.5,3]]",),
+            "multi_scale": (
+                "corrector.network.kind=spectral_local",
+                "corrector.network.width=32",
+                "corrector.network.modes=8",
+            ),
+        },
+        seeds=SEEDS,
+        metric=_ensemble(),
+        decision=Decision(minimal_percent=5.0),
+        pays={"corrector": "operator"},
+    )
+
+
+def distillation() -> Study[Run]:
+    """A student in one call: by its teacher's walks, by consistency, by shortcuts, in two calls, hardly trained."""
+    student = StudentSettings(teacher_steps=4)
+    return Study[Run](
+        question="Does distillation work, by which method, and what does a second call buy?",
+        base=override(
+            merge(_golden(), {"student": student.model_dump()}),
+            [
+                *("student_training.seconds=null", "student_training.updates=400"),
+                *("student_training.batch_size=20", "student_training.learning_rate=3e-4"),
+            ],
+        ),
+        variants={
+            "consistency": ("student.method=consistency",),
+            "shortcut": ("student.method=shortcut",),
+            "two_calls": ("student.num_steps=2",),
+            "hardly_trained": ("student_training.updates=20",),
+        },
+        seeds=SEEDS,
+        metric=PrimaryMetric(protocol="pdebench", stepper="student", metric="fair_crps"),
+        decision=Decision(minimal_percent=5.0),
+        pays={"student": "corrector", "corrector": "colored_noise"},
     )
 
 
@@ -173,7 +226,8 @@ def operator_size() -> Study[Run]:
         base=override(_golden(), ["corrector=null"]),
         variants={
             "tokens_of_32": ("codec.dim=32",),
-            "twice_the_tokens": ("codec.num_levels=1",),
+            "twice_the_tokens": ("codec.num_levels=2",),
+            "four_times_the_tokens": ("codec.num_levels=1",),
             "twice_the_width": ("operator.hidden_dim=96",),
         },
         seeds=SEEDS,
@@ -206,7 +260,7 @@ def _searched(run: Run) -> Run:
 
 
 def _golden() -> Run:
-    """Golden on 64 cells: 16 tokens of 16 numbers, a U-transformer of width 48, 20 windows in an update."""
+    """Golden on 64 cells: 8 tokens of 16 numbers, a U-transformer of width 48, 20 windows in an update."""
     return override(
         burgers.golden(),
         [
