@@ -59,6 +59,15 @@ def test_a_field_at_rest_gives_a_finite_loss_and_gradient():
     assert prediction.grad.isfinite().all()
 
 
+def test_a_field_that_dies_out_in_some_windows_does_not_outweigh_the_others():
+    truth = torch.ones(3, 2, 2, 8)
+    truth[1, :, 1], truth[2, :, 1] = 1e-9, 1e-2  # what is a thousand times below its deviation is at rest
+    prediction, std = truth + 1e-3, torch.tensor([1.0, 1.0])
+    expected = torch.tensor([1e-6, 0.5 * (1e-6 + 1.0), 0.5 * (1e-6 + 1e-2)])
+    torch.testing.assert_close(relative_error(prediction, truth, std), expected, rtol=1e-3, atol=0)
+    assert relative_error(prediction, truth)[1] > 1e5
+
+
 def test_the_unrolled_loss_is_the_manual_rollout():
     data, stepper = toy.waves(4, frames=4), toy.Shift()
     stage = Forecast("operator", stepper, ((0.0, 1), (0.5, 3)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast, runtime_checkable
@@ -55,17 +56,27 @@ class Diagnosed(Protocol):
         ...
 
 
+AT_REST = 1e-6
+"""Squared norm of a frame, in parts of the usual one, below which an error is measured by that instead."""
+
+
 def relative_error(
-    prediction: Float[Tensor, "batch time field *space"], truth: Float[Tensor, "batch time field *space"]
+    prediction: Float[Tensor, "batch time field *space"],
+    truth: Float[Tensor, "batch time field *space"],
+    std: Float[Tensor, " field"] | None = None,
 ) -> PerWindow:
     """Squared error over squared norm of the truth, per frame and field, averaged over both.
 
     mean_{time, field} (sum_x (prediction - truth)^2 / sum_x truth^2); dimensionless; 1 is as bad as predicting
-    zero. A frame whose squared norm is below 1e-6 of the window's mean (a field at rest) counts by that instead.
+    zero. A frame whose squared norm is below 1e-6 of the window's mean (a field at rest) counts by that instead, and
+    so does one that is below 1e-6 of what the field's deviation in the data, `std`, makes of it: a field that dies
+    out in some trajectories would else outweigh all others.
     """
     error = (prediction.float() - truth).square().flatten(3).sum(-1)
     norm = truth.square().flatten(3).sum(-1)
-    floor = (1e-6 * norm.mean(1, keepdim=True)).clamp_min(torch.finfo(norm.dtype).tiny)
+    floor = (AT_REST * norm.mean(1, keepdim=True)).clamp_min(torch.finfo(norm.dtype).tiny)
+    if std is not None:
+        floor = floor.maximum(AT_REST * std.square() * math.prod(truth.shape[3:]))
     return (error / norm.maximum(floor)).mean((1, 2))
 
 
@@ -118,7 +129,9 @@ class Forecast:
         if self.noise:
             context = disturb(context, self.noise, generator)
         frames = forecast_frames(self.stepper, context, batch.params, truth.shape[1], generator)
-        return relative_error(frames, truth), {"trivial": relative_error(persistence, truth)}
+        normalizer = getattr(self.stepper, "normalizer", None)
+        std = None if normalizer is None else normalizer.std
+        return relative_error(frames, truth, std), {"trivial": relative_error(persistence, truth, std)}
 
 
 def disturb(
