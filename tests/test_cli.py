@@ -204,6 +204,13 @@ def test_bad_input_is_one_clear_line_and_exit_code_2_and_nothing_is_left(ups, tm
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
+def test_a_training_that_diverges_is_one_line_and_exit_code_2(ups, tmp_path):
+    code, _, err = ups("run", RECIPE, "training.learning_rate=1e8", "training.clip=1e9", "baselines={}")
+    assert code == 2
+    assert err.splitlines()[-1].startswith("error: stage 'operator' stopped at update ")
+    assert "try a lower learning_rate" in err
+
+
 def test_a_full_disk_is_one_line_and_leaves_no_half_written_file(ups, tmp_path, tiny_run, monkeypatch):
     import resource
 

@@ -367,7 +367,7 @@ LONGEST = 290
 
 def _explain(error: Exception) -> NoReturn:
     from ups.config import shown
-    from ups.training.fit import Interrupted
+    from ups.training.fit import DivergenceError, Interrupted
     from ups.types import UserError
 
     if isinstance(error, Interrupted):
@@ -382,7 +382,7 @@ def _explain(error: Exception) -> NoReturn:
     if say := getattr(error, "format_message", None):
         typer.echo(f"error: {shown(say(), LONGEST)}", err=True)
         sys.exit(2)
-    if isinstance(error, UserError):
+    if isinstance(error, UserError | DivergenceError):
         typer.echo(f"error: {shown(error, LONGEST)}", err=True)
         sys.exit(2)
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
