@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from ups.models.baselines import UNet
 from ups.models.normalizer import fit_normalizer
 from ups.models.stochastic import StochasticOperator
 from ups.streams import stream
-from ups.types import OPEN, Stepper, UserError
+from ups.types import OPEN, WALL, Axis, Field, Fields, Grid, Stepper, Trajectory, UserError
 
 FIELDS = on_line(("u", "v"), ("m/s", "1"), 1.0, 0.05, params=("nu",), conserved=("u",), cells=32)
 SETTINGS = StochasticOperator(width=8, num_blocks=2, modes=8, kernel_size=3, noise_channels=3, noise_dim=2)
@@ -98,6 +99,46 @@ def test_the_noise_along_the_line_has_variance_one_and_the_width_that_is_asked_f
     for channel, expected in enumerate((white, smooth, white)):
         noise = seen[0][:, channel]
         assert (noise.T @ noise / num - expected).abs().max() < 4.5 * (2 / num) ** 0.5
+
+
+ENDS = {"low": WALL, "high": WALL}
+PLANE = Grid((Axis("x", 8, 1.0), Axis("y", 10, 1.0)))
+CHANNEL = Grid((Axis("x", 8, 1.0), Axis("y", 10, 1.0, **ENDS)))
+
+
+def on_grid(grid, num=4):
+    fields = Fields((Field("u", conserved=True), Field("v")), grid, 0.1, ("nu",))
+    values = 3 + 2 * torch.randn(num, 2, 2, *grid.shape, generator=stream(0, "values"))
+    return Trajectory(values, torch.full((num, 1), 0.1), fields)
+
+
+@pytest.mark.parametrize("grid", [PLANE, CHANNEL], ids=["plane", "channel"])
+def test_on_a_plane_noise_is_as_wide_along_both_axes_and_a_conserved_field_keeps_its_mean(grid):
+    settings = SETTINGS.model_copy(update={"modes": 3, "noise_channels": 2, "noise_widths": (0.0, 1.2)})
+    data, seen, num = on_grid(grid), [], 20_000
+    baseline = settings.build(data.fields, fit_normalizer(data), stream(0, "init"))
+    generator = stream(0, "disturb")
+    with torch.no_grad():
+        for parameter in baseline.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    hook = baseline.network.register_forward_pre_hook(lambda module, given: seen.append(given[0][:, 2:]))
+    with torch.no_grad():
+        still = torch.full((num, 1, 2, *grid.shape), 3.0)
+        baseline.advance(baseline.encode(still, torch.full((num, 1), 0.1)), stream(0, "members"))
+        hook.remove()
+        made = roll(baseline, data)
+    white, smooth = seen[0].unbind(1)
+    corner = white[:, 3, 4]
+    assert abs(corner.var() - 1) < 0.05
+    assert (corner[:, None] * white.flatten(1)).mean(0).sort().values[-2] < 0.05
+    inner = smooth[:, 3, 4:6]  # far from the walls
+    assert (inner.square().mean(0) - 1).abs().max() < 0.06
+    expected = math.exp(-1 / (4 * 1.2**2))
+    for other in (smooth[:, 4, 4], smooth[:, 3, 5]):
+        assert (inner[:, 0] * other).mean().item() == pytest.approx(expected, abs=0.06)
+    gained = made.mean((2, 3)) - data.values[:, -1].mean((2, 3))
+    assert gained[:, 0].abs().max() < 1e-5
+    assert gained[:, 1].abs().min() > 1e-4
 
 
 def test_noise_for_every_cell_has_no_preferred_place():
