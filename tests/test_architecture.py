@@ -27,7 +27,7 @@ FLOORS = [
     {"images"},
     {"runs"},
     {"studies"},
-    {"recipes"},
+    {"recipes", "faults"},
     {"cli"},
 ]
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -123,6 +123,28 @@ def compare(
     for line in findings(found):
         typer.echo(line)
     typer.echo(f"report: {folder / 'report.html'}", err=True)
+
+
+@app.command()
+def board(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FOLDER]...", help="Where runs and studies lie [default: runs studies]."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder of the page.")] = Path("board"),
+    serve: Annotated[
+        bool, typer.Option(help="Show the page to this machine's browser, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Put all runs and studies on one page: leaderboards of equal questions, verdicts, runs to compare."""
+    from ups.studies.board import collect
+    from ups.studies.board_page import serve_page, write_board
+
+    found = collect(folders or [Path(name) for name in ("runs", "studies") if Path(name).is_dir()])
+    page = write_board(found, out)
+    typer.echo(f"board: {page}", err=True)
+    if serve:
+        serve_page(page, lambda address: typer.echo(f"{address} (Ctrl-C ends it)", err=True))
 
 
 @app.command("list")
@@ -355,42 +377,11 @@ def main() -> None:
     try:
         code = app(prog_name="ups", standalone_mode=False)
     except Exception as error:
-        _explain(error)
+        from ups.faults import explain
+
+        code, line = explain(error)
+        typer.echo(line, err=bool(code))
+        sys.exit(code)
     if code == 128 + signal.SIGINT:
         typer.echo("interrupted; the same command goes on where it was", err=True)
     sys.exit(code)
-
-
-LONGEST = 290
-"""Characters of a line that tells of a fault."""
-
-
-def _explain(error: Exception) -> NoReturn:
-    from ups.config import shown
-    from ups.training.fit import DivergenceError, Interrupted
-    from ups.types import UserError
-
-    if isinstance(error, Interrupted):
-        typer.echo(f"interrupted: {error}; run the same command again to resume", err=True)
-        sys.exit(128 + error.signum)
-    if type(error).__name__ == "NoArgsIsHelpError":  # typer brings its own click, or uses the installed one
-        typer.echo(str(error))
-        sys.exit(0)
-    if isinstance(error, typer.Abort):
-        typer.echo("interrupted", err=True)
-        sys.exit(128 + signal.SIGINT)
-    if say := getattr(error, "format_message", None):
-        typer.echo(f"error: {shown(say(), LONGEST)}", err=True)
-        sys.exit(2)
-    if isinstance(error, UserError | DivergenceError):
-        typer.echo(f"error: {shown(error, LONGEST)}", err=True)
-        sys.exit(2)
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        typer.echo(
-            f"error: not enough memory: {shown(error)}; fewer trajectories, cells or members", err=True
-        )
-        sys.exit(2)
-    if isinstance(error, OSError) and error.errno:  # a full disk, a name that is too long
-        typer.echo(f"error: {shown(error.filename or 'output')}: {error.strerror}", err=True)
-        sys.exit(2)
-    raise error

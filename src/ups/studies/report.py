@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,8 +63,6 @@ def write_study_report(folder: Path) -> None:
     study = read_study(folder)
     lines, rungs = judged(study)
     probes = probe_table(study)
-    answers = [f"{line.runs.name}: {answer(line.judgement)}" for line in lines if line.judgement]
-    answers += [f"{rung.name} against {rung.other}: {answer(rung.judgement)}" for rung in rungs]
     units = "probe vectors" if study.design.metric.protocol.startswith(PREFIX) else "test trajectories"
     content = {
         "name": folder.resolve().name,
@@ -76,7 +74,7 @@ def write_study_report(folder: Path) -> None:
         "seeds_wanted": bool(study.design.decision.minimal_percent),
         "probes": probes,
         "images": write_study_images(study, folder / "figures"),
-        "answers": [*answers, *(probes.headlines if probes else ())],
+        "answers": [*answers(lines, rungs), *(probes.headlines if probes else ())],
         "remarks": list(remarks(study, lines)),
         "title": TITLE,
         "caption": CAPTION.format(units=units) + (SHADED if study.design.decision.minimal_percent else ""),
@@ -90,6 +88,12 @@ def write_study_report(folder: Path) -> None:
     write_page(
         folder, "study_report", content, {"signed": signed, "written": written, "weights": describe_weights}
     )
+
+
+def answers(lines: Iterable[VariantLine], rungs: Iterable[RungLine]) -> list[str]:
+    """Return a line for each verdict."""
+    found = [f"{line.runs.name}: {answer(line.judgement)}" for line in lines if line.judgement]
+    return found + [f"{rung.name} against {rung.other}: {answer(rung.judgement)}" for rung in rungs]
 
 
 def judged(study: StudyFolder) -> tuple[list[VariantLine], list[RungLine]]:
