@@ -18,7 +18,7 @@ from ups.types import Trajectory
 NUM_WINDOWS = 16_384
 """Windows to compare, at most: sharp fronts are rare, and make the power of short waves a mean of few large numbers."""
 
-NUM_TOKENS = 2**22
+NUM_TOKENS = 2**21
 """Their tokens, at most, together: a large frame has each wave in many places."""
 
 
