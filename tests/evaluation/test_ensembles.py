@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,19 @@ def test_an_ensemble_of_the_truths_own_law_has_flat_ranks_and_the_nominal_covera
     np.testing.assert_allclose(found["ranks"].mean(0), 1 / 9, atol=0.015)
     nominal = [nominal_coverage(8, level) for level in LEVELS]
     np.testing.assert_allclose(found["coverage"].mean(0), nominal, atol=0.02)
+
+
+def test_between_walls_a_cosine_of_half_a_wave_is_one_wave_and_not_many():
+    x = (torch.arange(16) + 0.5) / 16
+    truth = torch.cos(math.pi * x).expand(2, 2, 1, 16)
+    prediction = torch.stack([(1 + size) * truth for size in (-0.1, 0.0, 0.2)])
+    found = summarize(prediction, truth, 0, ties(), (True,))
+    for name in ("energy", "spread", "squared_error"):
+        numbers = found[name].reshape(-1, found[name].shape[-1])
+        assert (numbers[:, 1] > 0).all()
+        assert np.abs(numbers[:, 2:]).max() < 1e-9
+    leaking = summarize(prediction, truth, 0, ties())["energy"]
+    assert leaking[..., 2:].max() > 1e-3
 
 
 def test_working_in_parts_changes_no_number(data, monkeypatch):

@@ -417,4 +417,70 @@ MUTANTS = (
         "state = solver(state, 0 * action)\n",
         "tests/control/test_episodes.py",
     ),
+    # planes
+    Mutant(
+        "plane: a wave that stands for its mirror counts once in the deviation",
+        "src/ups/models/token_waves.py",
+        "counts = counts + twice.reshape",
+        "counts = counts + 0 * twice.reshape",
+        "tests/models/test_token_waves.py",
+    ),
+    Mutant(
+        "plane: the axes of a token grid are exchanged where walls are told",
+        "src/ups/models/residual_nets.py",
+        "COND_DIM, grid.walls)",
+        "COND_DIM, grid.walls[::-1])",
+        "tests/models/test_residual_nets.py tests/runs/test_pipeline.py",
+    ),
+    Mutant(
+        "plane: a kick stands at the same place along every axis",
+        "src/ups/solvers/kicks.py",
+        "zip(grid.axes, (first, *others), strict=True)",
+        "zip(grid.axes, (first,) * len(grid), strict=True)",
+        "tests/solvers/test_kicks.py",
+    ),
+    Mutant(
+        "plane: a balanced kick keeps its mean",
+        "src/ups/solvers/kicks.py",
+        "keepdim=True) if self.balanced else kick",
+        "keepdim=True) if False else kick",
+        "tests/solvers/test_kicks.py",
+    ),
+    Mutant(
+        "plane: spectra of ensembles do not know of walls",
+        "src/ups/evaluation/ensembles.py",
+        "energy = power_spectrum(values, walls)",
+        "energy = power_spectrum(values)",
+        "tests/evaluation/test_ensembles.py tests/runs/test_pipeline.py",
+    ),
+    # the linear map
+    Mutant(
+        "linear: a forcing with a place is always taken",
+        "src/ups/models/linear_map.py",
+        "both[errors[1] < CLEARLY * errors[0]]",
+        "both[True]",
+        "tests/models/test_linear_map.py",
+    ),
+    # what a loss weighs, what a board shows
+    Mutant(
+        "loss: a field that died out outweighs all others",
+        "src/ups/training/stages.py",
+        "floor = floor.maximum(AT_REST * std",
+        "floor = floor.maximum(0 * std",
+        "tests/training/test_stages.py",
+    ),
+    Mutant(
+        "board: rungs of other trajectories meet",
+        "src/ups/studies/board.py",
+        "(tested, protocol.name, protocol.metric),",
+        '("", protocol.name, protocol.metric),',
+        "tests/studies/test_board.py",
+    ),
+    Mutant(
+        "board: the worst come first",
+        "src/ups/studies/board.py",
+        "ranked = sorted(scored, key=lambda each: (each",
+        "ranked = sorted(scored, key=lambda each: (-each",
+        "tests/studies/test_board.py",
+    ),
 )

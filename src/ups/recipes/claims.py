@@ -93,7 +93,7 @@ def corrector_together() -> Study[Run]:
             "multi_scale": (
                 "corrector.network.kind=spectral_local",
                 "corrector.network.width=32",
-                "corrector.network.modes=8",
+                "corrector.network.modes=4",
             ),
         },
         seeds=SEEDS,
