@@ -187,3 +187,12 @@ def test_a_law_that_holds_is_not_exchanged_for_a_linear_map(fronts):
     look_at(emulator, fronts)
     assert not emulator.operator.is_linear
     assert emulator.operator.law.kept.any()
+
+
+def test_a_law_that_was_saved_before_there_was_a_linear_map_is_loaded(fronts):
+    first, second = emulator_of(fronts), emulator_of(fronts)
+    look_at(first, fronts)
+    old = {name: value for name, value in first.state_dict().items() if "linear" not in name}
+    second.load_state_dict(old)
+    state = first.encode(fronts.values[:3, :1], fronts.params[:3])
+    assert torch.equal(first.advance(state)[0], second.advance(state)[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -88,6 +88,7 @@ class LawOperator(nn.Module):
         self.register_buffer("left", torch.tensor(1.0))
         self.linear = LinearMap(self.modes, num_fields, num_params)
         self.register_buffer("is_linear", torch.tensor(False))
+        self.register_load_state_dict_pre_hook(_without_a_linear_map)
 
     @torch.no_grad()
     def start_from(
@@ -210,6 +211,12 @@ class LawOperator(nn.Module):
     ) -> Float[Tensor, "batch token dim"]:
         """Return the tokens one training step later; `dt` can be nothing else."""
         return self.frame(z.mT.unflatten(2, self.modes.grid.shape), params).flatten(2).mT
+
+
+def _without_a_linear_map(law: nn.Module, numbers: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+    """Load a law that was saved before there was a linear map as one that has none."""
+    for name in ("is_linear", "linear.matrix", "linear.offset"):
+        numbers.setdefault(prefix + name, torch.zeros_like(law.get_buffer(name)))
 
 
 class Law(Settings):
