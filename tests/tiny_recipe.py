@@ -54,7 +54,7 @@ def kicked() -> Run:
 
 def channel() -> Run:
     """Heat on 12 x 10 cells, walled one way, with everything that stands on the operator."""
-    once = Fit(updates=20, batch_size=8, unroll=((0.0, 1),), num_validations=2, warmup=2)
+    once = Fit(updates=8, batch_size=8, unroll=((0.0, 1),), num_validations=1, warmup=2)
     return Run(
         data=Simulated.model_validate({
             "equation": "heat",
@@ -62,7 +62,7 @@ def channel() -> Run:
             "extent": (1.0, 0.8),
             "boundary": {"y": "wall"},
             "num_trajectories": 40,
-            "num_frames": 13,
+            "num_frames": 12,
         }),
         operator=SpectralFlux(width=8, num_blocks=1, modes=4),
         corrector=CorrectorSettings(network=SpectralLocal(width=8, num_blocks=1, modes=4), num_steps=2),

@@ -136,13 +136,15 @@ def test_what_stands_on_the_operator_is_trained_judged_scored_and_saved(kicked_r
         assert load_rung(kicked_run, name).num_context == 1
 
 
+@pytest.mark.usefixtures("without_report")
 def test_corrector_student_and_search_stand_on_a_channel_as_on_a_line(tmp_path):
     run(channel(), tmp_path / "run")
     made = record.read_finished(tmp_path / "run")
     folders = {rung.folder for rung in made.ladder}
     assert {"corrector", "colored_noise", "student", "search", "mean_of_candidates"} <= folders
-    assert made.judged["corrector"]["power of the draws"] == pytest.approx(1, abs=0.3)
-    assert {"fans_0.png", "samples_0.png"} <= {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+    assert made.judged["corrector"]["power of the draws"] == pytest.approx(1, abs=0.5)  # gains are at most 2
+    with np.load(tmp_path / "run" / "ensembles.npz") as ensembles:
+        assert ensembles["members/corrector"].shape[2:] == (1, 12, 10)
     corrected = load_rung(tmp_path / "run", "corrector")
     assert corrected.gain.gain.shape == (7, 10, 1)
     values, params = torch.randn(2, 1, 1, 12, 10), torch.full((2, 1), 0.002)
