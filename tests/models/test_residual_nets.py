@@ -4,7 +4,7 @@ import torch
 from ups.models.initialization import initialize
 from ups.models.residual_nets import Attention, ParametersAlone, ResidualNet, SpectralLocal, TokenMLP
 from ups.streams import stream
-from ups.types import Axis, Grid, line
+from ups.types import WALL, Axis, Grid, line
 
 KINDS = {
     "token_mlp": TokenMLP(hidden_dim=16, depth=2),
@@ -110,3 +110,24 @@ def test_on_a_plane_it_moves_with_what_it_sees_along_each_axis():
     changed[:, 5] += 1  # one token: its column, along the other axis, is seen as its row is
     reach = (net(x, level, changed, params) - out).abs().amax((0, 2)).unflatten(0, PLANE.shape)
     assert (reach > 1e-6).all()
+
+
+def test_in_a_channel_it_moves_with_what_it_sees_along_the_axis_that_repeats_alone():
+    channel = Grid((Axis("x", 6, 1.0), Axis("y", 8, 1.0, low=WALL, high=WALL)))
+
+    def make():
+        body = SpectralLocal(width=8, num_blocks=1, modes=3).build(channel, 9, 3)
+        return ResidualNet(body, num_params=2, num_levels=1)
+
+    net = disturb(initialize(make, stream(0, "init")))
+    generator = stream(0, "inputs")
+    x, given = (torch.randn(2, 48, dim, generator=generator) for dim in (3, 6))
+    level, params = torch.randn(2, generator=generator), torch.randn(2, 2, generator=generator)
+
+    def moved(tokens, axis):
+        return tokens.unflatten(1, channel.shape).roll(1, axis).flatten(1, 2)
+
+    out = net(x, level, given, params)
+    along, across = (net(moved(x, axis), level, moved(given, axis), params) for axis in (1, 2))
+    torch.testing.assert_close(along, moved(out, 1))
+    assert (across - moved(out, 2)).abs().max() > 1e-3

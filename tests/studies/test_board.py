@@ -1,9 +1,11 @@
+import json
 import shutil
 
 import numpy as np
 import pytest
 
 from toy_study import finish, study
+from ups import record
 from ups.evaluation.rows import trajectory_scores
 from ups.studies.board import collect
 from ups.types import UserError
@@ -32,6 +34,14 @@ def test_rungs_meet_where_they_were_asked_the_same_on_the_same_trajectories(shel
     shared = next(each for each in board.leaderboards if len({entry.run for entry in each.entries}) == 2)
     assert "advection speed = " in shared.data
     assert "32 cells, 14 frames" in shared.data
+
+
+def test_rungs_that_were_tested_on_other_trajectories_do_not_meet(shelf):
+    two = shelf / "a" / "two"
+    (two / record.TESTED).write_text(json.dumps(["another"]))
+    record.write(two, record.read(two))
+    for each in collect([shelf]).leaderboards:
+        assert len({entry.run for entry in each.entries}) == 1
 
 
 def test_the_best_come_first_with_the_numbers_of_their_rows(shelf):
