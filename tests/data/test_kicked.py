@@ -161,7 +161,7 @@ def test_the_settings_reach_the_perfect_ensemble():
     ("assignment", "words"),
     [
         ("forcing.size=[0.8, 0.3]", "size=[0.8, 0.3]: give the lower bound first"),
-        ("forcing.width=[0.02, 0.2]", "forcing.width=[0.02, 0.2] is more than an eighth of the line"),
+        ("forcing.width=[0.02, 0.2]", "forcing: width=[0.02, 0.2] is more than an eighth of the line"),
         ("forcing.width=[0, 0.1]", "width"),
         ("forcing.size=[-1, 1]", "size"),
         ("nu=.inf", "nu"),
@@ -182,14 +182,14 @@ FLOW = {"equation": "vorticity", "num_cells": [16, 16], "num_frames": 3, "dt": 0
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (FLOW | {"forcing": {}}, "forcing would move the mean of a vorticity, which is zero"),
+        (FLOW | {"forcing": {}}, "forcing: would move the mean of a vorticity, which is zero"),
         (
             FLOW | {"forcing": {"width": [0.1, 0.2]}},
-            "forcing.width=[0.1, 0.2] is more than an eighth of the shortest axis",
+            "forcing: width=[0.1, 0.2] is more than an eighth of the shortest axis",
         ),
         (
             FLOW | {"equation": "gray_scott", "forcing": {}},
-            "forcing kicks one field, GrayScott moves several",
+            "forcing: kicks one field, GrayScott moves several",
         ),
     ],
 )

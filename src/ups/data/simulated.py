@@ -180,7 +180,7 @@ class Simulated(Settings):
             if cells != self.num_cells:
                 raise ValueError("under a forcing a frame is the whole state: leave solver_cells out")
             if reason := self.forcing.obstacle(EQUATIONS[self.equation], grid):
-                raise ValueError(f"forcing{reason}")
+                raise ValueError(f"forcing: {reason}")
 
     def _check_horizon(self) -> None:
         if self.rest is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
 from ups.config import Settings
@@ -133,7 +133,7 @@ class LawOperator(nn.Module):
         """Let the best linear map stand in, if it leaves less and survives."""
         steps = train.values.shape[1] - 1
         count = min(len(train) * steps, MOST_PAIRED, max(LEAST_PAIRED, PAIRED // train.values[0, 0].numel()))
-        places = (torch.arange(count) * 0.6180339887498949 % 1 * len(train) * steps).long()
+        places = _spread(count, len(train) * steps)
         which, frame = places // steps, places % steps
         before, after = (self._physical(train.values[which, frame + k]) for k in (0, 1))
         params = self._plain(train.params[which])
@@ -168,8 +168,7 @@ class LawOperator(nn.Module):
         steps = train.values.shape[1] - 1
         whole = len(trajectories) * steps
         count = min(whole, MOST_PAIRS, max(LEAST_PAIRS, NUMBERS // train.values[0, 0].numel()))
-        # a golden stride meets all times, where an even one could meet one time of each trajectory
-        places = (torch.arange(count) * 0.6180339887498949 % 1 * whole).long()
+        places = _spread(count, whole)
         which, frame = trajectories[places // steps], places % steps
         frame[::4] = 0  # from where forecasts start, and where a law is hardest to integrate
         before, after = (self._physical(train.values[which, frame + k]).double() for k in (0, 1))
@@ -211,6 +210,11 @@ class LawOperator(nn.Module):
     ) -> Float[Tensor, "batch token dim"]:
         """Return the tokens one training step later; `dt` can be nothing else."""
         return self.frame(z.mT.unflatten(2, self.modes.grid.shape), params).flatten(2).mT
+
+
+def _spread(count: int, whole: int) -> Int[Tensor, " place"]:
+    """Return places in a row of trajectories by a golden stride: an even one could meet one time of each alone."""
+    return (torch.arange(count) * 0.6180339887498949 % 1 * whole).long()
 
 
 def _without_a_linear_map(law: nn.Module, numbers: dict[str, Tensor], prefix: str, *rest: Any) -> None:

@@ -44,16 +44,16 @@ class Kicks(Settings):
         return self
 
     def obstacle(self, equation: type[Equation], grid: Grid) -> str:
-        """Return why what an equation moves on a grid cannot be kicked so, to follow the name; "" if it can."""
+        """Return why what an equation moves on a grid cannot be kicked so; "" if it can."""
         if not grid.is_periodic:
-            return f" needs a periodic domain, the data live on {describe_boundaries(grid)}"
+            return f"needs a periodic domain, the data live on {describe_boundaries(grid)}"
         if 8 * self.width[1] > min(grid.extent):
             axes = "line" if len(grid) == 1 else "shortest axis"
-            return f".width={list(self.width)} is more than an eighth of the {axes}"
+            return f"width={list(self.width)} is more than an eighth of the {axes}"
         if len(fields_of(equation)) > 1:
-            return f" kicks one field, {equation.__name__} moves several"
+            return f"kicks one field, {equation.__name__} moves several"
         if equation is Vorticity and not self.balanced:
-            return " would move the mean of a vorticity, which is zero: set forcing.balanced=true"
+            return "would move the mean of a vorticity, which is zero: set forcing.balanced=true"
         return ""
 
     def kick(self, batch: int, grid: Grid, generator: Generator) -> Float[Tensor, "batch *grid"]:

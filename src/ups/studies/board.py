@@ -19,6 +19,7 @@ from ups.statistics.bootstrap import Interval, bootstrap_mean
 from ups.studies import study
 from ups.studies.folder import read_study
 from ups.studies.report import answers, judged
+from ups.studies.verdicts import UNKNOWN
 from ups.types import UserError
 
 MOST_SHOWN = 100
@@ -27,7 +28,8 @@ MOST_SHOWN = 100
 DEEPEST = 4
 """Folders below those that were named in which runs are looked for."""
 
-COST = "ms_per_frame"
+COSTS = ("ms_per_frame", "training_seconds")
+"""What the rows say of a rung's cost; its training counts what it stands on."""
 
 
 class Entry(NamedTuple):
@@ -82,14 +84,10 @@ class Board(NamedTuple):
 
 
 class _Scored(NamedTuple):
-    run: Path
-    rung: str
-    kind: str
+    """An entry whose error is not known yet, and what it is the mean of."""
+
+    entry: Entry
     scores: Float[np.ndarray, " trajectory"]
-    num_members: int
-    ms_per_frame: float
-    seconds: float
-    finding: str
 
 
 def collect(folders: Sequence[Path]) -> Board:
@@ -172,7 +170,7 @@ def _scored(
     tested = made.files.get(record.TESTED)
     if tested is None:
         raise UserError(f"{home}: does not say which trajectories it was tested on")
-    metrics = sorted({COST, *(protocol.metric for protocol in made.protocols)})
+    metrics = sorted({*COSTS, *(protocol.metric for protocol in made.protocols)})
     found = query(
         run.rows,
         """select protocol, metric, stepper, trajectory, avg(value) as value from rows
@@ -180,21 +178,23 @@ def _scored(
         [metrics],
     )
     costs = found["protocol"] == "cost"
-    cost = dict(zip(found["stepper"][costs], found["value"][costs], strict=True))
-    seconds = {name: fitted.seconds for name, fitted in made.stages.items()}
+    of_cost = (found[column][costs] for column in ("stepper", "metric", "value"))
+    cost = {(stepper, metric): value for stepper, metric, value in zip(*of_cost, strict=True)}
     findings = {name: fitted.finding or "" for name, fitted in made.stages.items()}
     for protocol in made.protocols:
         mine = (found["protocol"] == protocol.name) & (found["metric"] == protocol.metric)
         scored = [
             _Scored(
-                home,
-                rung.name,
-                rung.kind,
+                Entry(
+                    home,
+                    rung.name,
+                    rung.kind,
+                    UNKNOWN,
+                    rung.num_members,
+                    *(cost.get((rung.name, metric), np.nan) for metric in COSTS),
+                    findings.get(rung.folder, ""),
+                ),
                 found["value"][mine & (found["stepper"] == rung.name)],
-                rung.num_members,
-                cost.get(rung.name, np.nan),
-                seconds.get(rung.folder, 0.0),
-                findings.get(rung.folder, ""),
             )
             for rung in made.ladder
         ]
@@ -207,17 +207,5 @@ def _scored(
 
 def _leaderboard(protocol: ProtocolRecord, data: str, scored: list[_Scored]) -> Leaderboard:
     ranked = sorted(scored, key=lambda each: (each.scores.mean(), np.median(each.scores)))
-    entries = [
-        Entry(
-            each.run,
-            each.rung,
-            each.kind,
-            bootstrap_mean(each.scores[None]),
-            each.num_members,
-            each.ms_per_frame,
-            each.seconds,
-            each.finding,
-        )
-        for each in ranked[:MOST_SHOWN]
-    ]
+    entries = [entry._replace(error=bootstrap_mean(scores[None])) for entry, scores in ranked[:MOST_SHOWN]]
     return Leaderboard(protocol, data, len(ranked[0].scores), entries, len(ranked) - len(entries))
