@@ -166,6 +166,8 @@ def test_a_misspelt_metric_costs_one_cell_not_the_study(tmp_path, metric, messag
     require_metric(tmp_path / "base-seed0", study())
     with pytest.raises(UserError, match="see 'pays' of the study"):
         require_metric(tmp_path / "base-seed0", study(pays={"operator": "persistance"}))
+    with pytest.raises(UserError, match="see 'also' of the study"):
+        require_metric(tmp_path / "base-seed0", study(also=(PrimaryMetric(metric="nrms"),)))
 
 
 CHANGES = {

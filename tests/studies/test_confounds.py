@@ -35,6 +35,11 @@ def record(seed=0, **changes):
     return made
 
 
+def test_distances_between_other_features_are_a_confound():
+    (found,) = confounds([record(features="classifier/1")], [record(features="classifier/2")], ())
+    assert found.path == "features"
+
+
 def test_equal_trees_have_no_differences():
     assert differences(record(), record()) == []
 

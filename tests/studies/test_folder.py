@@ -6,7 +6,7 @@ import pytest
 from records import edit
 from toy_study import NUM_TRAJECTORIES, Toy, finish, study
 from ups.evaluation.rows import trajectory_scores
-from ups.studies.folder import read_study
+from ups.studies.folder import named, read_study
 from ups.studies.study import PrimaryMetric
 from ups.types import UserError
 
@@ -42,6 +42,17 @@ def test_another_protocol_gives_other_scores(tmp_path):
     read = read_study(tmp_path).base.scores
     expected = trajectory_scores(tmp_path / "base-seed0" / "rows.parquet", "pdebench", "nrmse")["operator"][0]
     np.testing.assert_allclose(read[0], 7 * expected)
+
+
+def test_a_star_in_a_protocol_stands_for_one_name_and_not_for_two(tmp_path):
+    finish(study(metric=PrimaryMetric(protocol="one_*")), tmp_path)
+    rows = tmp_path / "base-seed0" / "rows.parquet"
+    expected = trajectory_scores(rows, "one_step", "nrmse")["operator"][0]
+    np.testing.assert_array_equal(read_study(tmp_path).base.scores[0], expected)
+    with pytest.raises(UserError, match="3 protocols are called"):
+        named("*", rows)
+    with pytest.raises(UserError, match="0 protocols are called"):
+        named("two_*", rows)
 
 
 def test_costs_are_the_means_over_seeds_of_the_stepper_that_is_studied(folder):

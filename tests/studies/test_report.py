@@ -3,6 +3,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 import records
@@ -13,7 +14,7 @@ from ups.statistics.bootstrap import Interval
 from ups.statistics.families import noise_floor
 from ups.studies.folder import read_study
 from ups.studies.report import alarms, answer, judged, signed, write_study_report
-from ups.studies.study import Decision
+from ups.studies.study import Decision, PrimaryMetric
 from ups.studies.verdicts import Judgement
 from ups.types import UserError
 
@@ -91,6 +92,29 @@ def test_a_study_without_confounds_says_so_and_two_seeds_give_no_verdict(tmp_pat
     assert "None: the pairs of runs differ in nothing but what is declared." in text
     assert "- planted: not enough seeds: 2 of at least 3 (+90 %" in text
     assert "share that confidence" not in text
+
+
+ONE_STEP = PrimaryMetric(protocol="one_step", stepper="operator", metric="nrmse")
+
+
+def test_other_metrics_are_judged_by_the_same_rule_in_the_same_family(tmp_path):
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    finish(study(), alone)
+    finish(study(also=(ONE_STEP,)), together)
+    write_study_report(together)
+    text, page = (together / "report.md").read_text(), str(Text((together / "report.html").read_text()))
+    assert re.search(r"- planted, by nrmse of operator, one_step: better by (2[7-9]|3[0-3]) % ± \d", text)
+    assert "The 4 verdicts share that confidence" in text
+    assert re.search(r"\| nrmse of operator, one_step \| nothing \| 1?\d\.\d+ \|", text)
+    assert "By other metrics" in page
+    assert "operator, one_step" in page
+    lines, others, _ = judged(read_study(together))
+    assert [line.name for line in others] == ["planted", "nothing"]
+    errors = [line.error.mean for line in lines]
+    assert np.allclose([others[0].base.mean, others[0].error.mean], [7.0 * errors[0], 7.0 * errors[1]])
+    narrow = judged(read_study(alone))[0][1].judgement.effect
+    wide = lines[1].judgement.effect
+    assert wide.high - wide.low > 1.05 * (narrow.high - narrow.low)
 
 
 def fail(folder, name, reason="it diverged"):
@@ -180,7 +204,7 @@ def test_a_rung_of_the_base_is_judged_against_the_one_that_it_has_to_beat(tmp_pa
     finish(study(pays={"operator": "persistence"}, seeds=range(5)), tmp_path)
     write_study_report(tmp_path)
     page, text = str(Text((tmp_path / "report.html").read_text())), (tmp_path / "report.md").read_text()
-    (line,) = judged(read_study(tmp_path))[1]
+    (line,) = judged(read_study(tmp_path))[2]
     share = 1 - read_study(tmp_path).base.scores.mean() / 2.0
     assert line.judgement.effect.mean == pytest.approx(share)
     assert f"- operator against persistence: {line.judgement.text}" in text

@@ -33,6 +33,7 @@ def test_a_variant_that_cannot_be_made_is_one_line_before_anything_is_written(ca
         ("base.head.widht=3", "did you mean 'width'"),
         ("decision.confidence=95", "less than 1"),
         ("metric.metric=correlation_time", "smaller_is_better=false"),
+        ("also=[{protocol: pdebench, stepper: operator, metric: nrmse}]", "a metric stands here twice"),
     ],
 )
 def test_a_definition_that_means_nothing_is_one_line(assignment, message):

@@ -15,6 +15,10 @@ from ups.models.noise import MinSNR
 from ups.studies.study import Decision, PrimaryMetric, Study
 from ups.training.settings import Fit
 
+FRECHET = PrimaryMetric(protocol="classifier/*, 256 against 360", stepper="ddim 25 ema", metric="frechet")
+TEST_LOSS = PrimaryMetric(protocol="denoising", stepper="ema", metric="unweighted_loss")
+TRACE = PrimaryMetric(protocol="curvature, noise error, unweighted", stepper="ema", metric="trace")
+
 
 def ddpm() -> ImageRun:
     """Digits of 32 x 32 pixels, linear betas, unweighted noise error: minutes on two cores."""
@@ -82,12 +86,50 @@ def min_snr_study_full() -> Study[ImageRun]:
     return _min_snr_study(override(ddpm_full(), short))
 
 
+def quality_study() -> Study[ImageRun]:
+    """Samples, loss and curvature under Min-SNR, cosine betas, a quarter of the updates and twice as many."""
+    return Study[ImageRun](
+        question="Do Min-SNR, the cosine schedule or more updates change samples, loss and curvature?",
+        base=_short(),
+        variants={
+            "min_snr": ("weighting.kind=min_snr", "weighting.gamma=5"),
+            "cosine": ("denoiser.process.betas=cosine",),
+            "quarter_of_the_updates": ("training.updates=300",),
+            "twice_the_updates": ("training.updates=2400",),
+        },
+        metric=FRECHET,
+        also=(TEST_LOSS, TRACE),
+        decision=Decision(minimal_percent=5.0),
+    )
+
+
+def cosine_study() -> Study[ImageRun]:
+    """Min-SNR again, on cosine betas: does the one change what the other does?"""
+    return Study[ImageRun](
+        question="With cosine betas, does Min-SNR change samples, loss and curvature?",
+        base=override(_short(), ["denoiser.process.betas=cosine"]),
+        variants={"min_snr": ("weighting.kind=min_snr", "weighting.gamma=5")},
+        metric=FRECHET,
+        also=(TEST_LOSS, TRACE),
+        decision=Decision(minimal_percent=5.0),
+    )
+
+
+def _short() -> ImageRun:
+    """Digits for 1,200 updates at a constant rate, so that more updates go on where fewer ended."""
+    short = ["training.updates=1200", "training.schedule=constant", "training.num_validations=4"]
+    short += ["milestones.num_vectors=0", "milestones.num_samples=0"]
+    short += ["sweep.samplers=[ddim]", "sweep.steps=[25]", "sweep.weights=[ema]", "sweep.num_samples=256"]
+    short += ["probe.weights=[ema]", "probe.num_vectors=6", "probe.max_lanczos=8"]
+    return override(ddpm(), short)
+
+
 def _min_snr_study(base: ImageRun) -> Study[ImageRun]:
     return Study[ImageRun](
         question="Probed under one common objective, is a denoiser that was trained under Min-SNR flatter?",
         base=base,
         variants={"min_snr": ("weighting.kind=min_snr", "weighting.gamma=5")},
         seeds=(0, 1, 2),
-        metric=PrimaryMetric(protocol="curvature, noise error, unweighted", stepper="ema", metric="trace"),
+        metric=TRACE,
         decision=Decision(minimal_percent=5.0, confidence=0.95),
     )

@@ -6,6 +6,7 @@ fails is written down, with its reason, and the others go on.
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import shutil
 import time
@@ -149,11 +150,14 @@ def require_metric(folder: Path, design: Design) -> None:
     metric = design.metric
     found = query(folder / "rows.parquet", "select distinct protocol, stepper, metric from rows")
     names = {" / ".join(names) for names in zip(*found.values(), strict=True)}
-    wanted = {metric.stepper: "metric"} | {rung: "pays" for pair in design.pays.items() for rung in pair}
+    wanted = [(metric, "metric"), *((other, "also") for other in design.also)]
+    wanted += [
+        (metric.model_copy(update={"stepper": rung}), "pays") for pair in design.pays.items() for rung in pair
+    ]
     made = record.read(folder).model_dump(mode="json")
-    for stepper, setting in wanted.items():
-        rows = f"{metric.protocol} / {label(made, stepper)} / {metric.metric}"
-        if rows not in names:
+    for asked, setting in wanted:
+        rows = f"{asked.protocol} / {label(made, asked.stepper)} / {asked.metric}"
+        if not fnmatch.filter(names, rows):
             raise UserError(
                 f"{folder}: no rows of {rows}{nearest(rows, names)}; see '{setting}' of the study"
             )

@@ -65,8 +65,9 @@ def confounds(
 ) -> list[Confound]:
     """Return all that differs between the runs of base and variant and is not among the variant's assignments.
 
-    Compared are the runs of equal seed, in the given order: settings, versions, machine, and the digest of data and
-    splits. What differs between seeds, but not within a pair, falls out of the paired difference.
+    Compared are the runs of equal seed, in the given order: settings, versions, machine, the digest of data and
+    splits, and the features between which distances of images are measured. What differs between seeds, but not
+    within a pair, falls out of the paired difference.
     """
     assignments = tuple(assignments)
     found: dict[str, Confound] = {}
@@ -109,4 +110,5 @@ def _surroundings(record: Record) -> dict[str, Any]:
         "versions": record.get("versions"),
         "machine": record.get("machine"),
         "data": {"digest": (record.get("data") or {}).get("digest")},
+        "features": record.get("features"),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ups.config import validate
+from ups.config import nearest, validate
 from ups.evaluation.rows import query, trajectory_scores
 from ups.record import TESTED, read_identities
 from ups.reports.run_folder import read_run
@@ -52,13 +53,20 @@ class VariantRuns:
 
     def of(self, stepper: str) -> VariantRuns:
         """Return the same runs, scored by another of their steppers."""
-        return replace(self, metric=self.metric.model_copy(update={"stepper": stepper}))
+        return self.by(self.metric.model_copy(update={"stepper": stepper}))
+
+    def by(self, metric: PrimaryMetric) -> VariantRuns:
+        """Return the same runs, scored by another metric."""
+        return replace(self, metric=metric)
 
     def has(self, stepper: str) -> bool:
         """Return whether there are runs, and every one has rows of the metric for a stepper."""
         asked = "select count(*) as number from rows where protocol = ? and stepper = ? and metric = ?"
-        names = [self.metric.protocol, stepper, self.metric.metric]
-        return bool(self.rows) and all(query(path, asked, names)["number"][0] for path in self.rows)
+        wanted = self.metric
+        return bool(self.rows) and all(
+            query(path, asked, [named(wanted.protocol, path), stepper, wanted.metric])["number"][0]
+            for path in self.rows
+        )
 
     @cached_property
     def tested(self) -> tuple[tuple[str, ...], ...]:
@@ -80,7 +88,7 @@ class VariantRuns:
         if not self.folders:
             return np.empty((0, 0))
         wanted = self.metric
-        each = [trajectory_scores(path, wanted.protocol, wanted.metric) for path in self.rows]
+        each = [trajectory_scores(path, named(wanted.protocol, path), wanted.metric) for path in self.rows]
         names = [label(record, wanted.stepper) for record in self.records]
         missing = [
             path for path, scores, name in zip(self.rows, each, names, strict=True) if name not in scores
@@ -133,8 +141,8 @@ class StudyFolder:
         return self.variants[0]
 
     def paired(self, runs: VariantRuns) -> tuple[VariantRuns, VariantRuns]:
-        """Return a variant and the base on the seeds with which both finished, and on the trajectories of both."""
-        return paired(runs.only(self.base.seeds), self.base.only(runs.seeds))
+        """Return a variant and the base, by its metric, on the seeds and trajectories of both."""
+        return paired(runs.only(self.base.seeds), self.base.by(runs.metric).only(runs.seeds))
 
 
 def paired(mine: VariantRuns, base: VariantRuns) -> tuple[VariantRuns, VariantRuns]:
@@ -173,6 +181,20 @@ def read_study(folder: Path) -> StudyFolder:
             f"{folder}: no run of the base finished, so there is nothing to compare with: {reason}"
         )
     return StudyFolder(folder, design, base_settings, tuple(variants))
+
+
+def named(protocol: str, rows: Path) -> str:
+    """Return the one protocol in a file of rows that is meant, where the name has a `*`.
+
+    Raises:
+        UserError: none is, or several are.
+    """
+    if "*" not in protocol:
+        return protocol
+    names = query(rows, "select distinct protocol from rows")["protocol"].tolist()
+    if len(found := fnmatch.filter(names, protocol)) != 1:
+        raise UserError(f"{rows}: {len(found)} protocols are called {protocol}{nearest(protocol, names)}")
+    return str(found[0])
 
 
 def identities(folder: Path) -> tuple[str, ...]:

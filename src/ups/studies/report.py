@@ -19,7 +19,7 @@ from ups.studies.figures import Effect, paired_effects
 from ups.studies.folder import StudyFolder, VariantRuns, read_study
 from ups.studies.images import write_study_images
 from ups.studies.probe_table import PREFIX, describe_weights, probe_table
-from ups.studies.study import Decision, Design
+from ups.studies.study import Decision, Design, PrimaryMetric
 from ups.studies.verdicts import UNKNOWN, Judgement, can_be_judged, effect_by_seed, judge, rule
 
 TITLE = "Paired effect of every variant"
@@ -46,6 +46,16 @@ class VariantLine(NamedTuple):
     """How many paired seeds would find the smallest change that matters."""
 
 
+class OtherLine(NamedTuple):
+    """One variant by a metric other than the first: errors of the base and of the variant, and the judgement."""
+
+    name: str
+    metric: PrimaryMetric
+    base: Interval
+    error: Interval
+    judgement: Judgement
+
+
 class RungLine(NamedTuple):
     """A rung of the base against another of its rungs."""
 
@@ -61,20 +71,21 @@ def write_study_report(folder: Path) -> None:
         UserError: it is not the folder of a study, a cell has not ended, or all runs of the base failed.
     """
     study = read_study(folder)
-    lines, rungs = judged(study)
+    lines, others, rungs = judged(study)
     probes = probe_table(study)
     units = "probe vectors" if study.design.metric.protocol.startswith(PREFIX) else "test trajectories"
     content = {
         "name": folder.resolve().name,
         "design": study.design,
-        "rule": rule(study.design.decision, units, len(lines) - 1 + len(rungs)),
+        "rule": rule(study.design.decision, units, len(lines) - 1 + len(others) + len(rungs)),
         "units": units,
         "lines": lines,
+        "others": others,
         "rungs": rungs,
         "seeds_wanted": bool(study.design.decision.minimal_percent),
         "probes": probes,
         "images": write_study_images(study, folder / "figures"),
-        "answers": [*answers(lines, rungs), *(probes.headlines if probes else ())],
+        "answers": [*answers(lines, others, rungs), *(probes.headlines if probes else ())],
         "remarks": list(remarks(study, lines)),
         "title": TITLE,
         "caption": CAPTION.format(units=units) + (SHADED if study.design.decision.minimal_percent else ""),
@@ -90,62 +101,100 @@ def write_study_report(folder: Path) -> None:
     )
 
 
-def answers(lines: Iterable[VariantLine], rungs: Iterable[RungLine]) -> list[str]:
+def answers(
+    lines: Iterable[VariantLine], others: Iterable[OtherLine], rungs: Iterable[RungLine]
+) -> list[str]:
     """Return a line for each verdict."""
     found = [f"{line.runs.name}: {answer(line.judgement)}" for line in lines if line.judgement]
+    found += [f"{line.name}, by {line.metric}: {answer(line.judgement)}" for line in others]
     return found + [f"{rung.name} against {rung.other}: {answer(rung.judgement)}" for rung in rungs]
 
 
-def judged(study: StudyFolder) -> tuple[list[VariantLine], list[RungLine]]:
-    """Judge every variant against the base, and the rungs of the base that have to pay, as one family (Holm)."""
+def judged(study: StudyFolder) -> tuple[list[VariantLine], list[OtherLine], list[RungLine]]:
+    """Judge every variant against the base by every metric, and the rungs of the base that have to pay.
+
+    All verdicts are one family (Holm).
+    """
     design = study.design
-    pairs = {name: (study.base.of(name), study.base.of(other)) for name, other in design.pays.items()}
-    asked = {runs.name: study.paired(runs) for runs in study.variants[1:]}
+    metrics = (design.metric, *design.also)
+    asked = {
+        ("variant", runs.name, str(metric)): study.paired(runs.by(metric))
+        for runs in study.variants[1:]
+        for metric in metrics
+    } | {
+        ("rung", name, ""): (study.base.of(name), study.base.of(other)) for name, other in design.pays.items()
+    }
     testable = {
         key: paired_level(mine.scores, base.scores)
-        for key, (mine, base) in (
-            {("variant", k): v for k, v in asked.items()} | {("rung", k): v for k, v in pairs.items()}
-        ).items()
+        for key, (mine, base) in asked.items()
         if can_be_judged(mine.scores, base.scores)
     }
     levels = dict(
         zip(testable, holm_levels(list(testable.values()), 1.0 - design.decision.confidence), strict=True)
     )
 
-    def decision(key: tuple[str, str]) -> Decision:
-        level = levels.get(key, 1.0 - design.decision.confidence)
+    def decision(kind: str, name: str, metric: PrimaryMetric | str = "") -> Decision:
+        level = levels.get((kind, name, str(metric)), 1.0 - design.decision.confidence)
         return design.decision.model_copy(update={"confidence": 1.0 - level})
 
-    lines = [variant_line(study, runs, decision(("variant", runs.name))) for runs in study.variants]
-    better = design.metric.smaller_is_better
-    return lines, [
-        RungLine(name, design.pays[name], judge(mine.scores, other.scores, decision(("rung", name)), better))
-        for name, (mine, other) in pairs.items()
+    lines = [
+        variant_line(study, runs, decision("variant", runs.name, design.metric)) for runs in study.variants
     ]
+    others = [
+        OtherLine(
+            line.runs.name,
+            metric,
+            error_of(study.base.by(metric), design),
+            error_of(line.runs.by(metric), design),
+            judge_variant(study, line.runs, metric, decision("variant", line.runs.name, metric)),
+        )
+        for metric in design.also
+        for line in lines[1:]
+    ]
+    better = design.metric.smaller_is_better
+    rungs = [
+        RungLine(name, design.pays[name], judge(mine.scores, other.scores, decision("rung", name), better))
+        for (kind, name, _), (mine, other) in asked.items()
+        if kind == "rung"
+    ]
+    return lines, others, rungs
 
 
 def variant_line(study: StudyFolder, runs: VariantRuns, decision: Decision) -> VariantLine:
     """Judge one variant against the base, on the seeds with which both finished, and find what else differs."""
     design = study.design
-    error = bootstrap_mean(runs.scores, confidence=design.decision.confidence) if runs.seeds else UNKNOWN
+    error = error_of(runs, design)
     if runs is study.base:
         return VariantLine(runs, error, None, [], [])
     mine, base = study.paired(runs)
-    judgement = judge(mine.scores, base.scores, decision, design.metric.smaller_is_better)
-    found = confounds(base.records, mine.records, runs.assignments)
-    if reason := objection(study, mine, base, found):
-        judgement = Judgement("no verdict", f"no verdict: {reason}", UNKNOWN)
-    if failed := [*named(runs), *named(study.base)]:
-        judgement = judgement._replace(text=f"{judgement.text}; {', '.join(failed)}")
     diff = settings_diff(base.records[0], mine.records[0]) if mine.seeds else []
     return VariantLine(
         runs,
         error,
-        judgement,
+        judge_variant(study, runs, design.metric, decision),
         [(difference, is_declared(difference.path, runs.assignments)) for difference in diff],
-        found,
+        confounds(base.records, mine.records, runs.assignments),
         needed(mine, base, design),
     )
+
+
+def judge_variant(
+    study: StudyFolder, runs: VariantRuns, metric: PrimaryMetric, decision: Decision
+) -> Judgement:
+    """Judge one variant against the base by one metric; a confound withholds the verdict, a failed run is named."""
+    mine, base = study.paired(runs.by(metric))
+    judgement = judge(mine.scores, base.scores, decision, metric.smaller_is_better)
+    found = confounds(base.records, mine.records, runs.assignments)
+    if reason := objection(mine, base, found):
+        judgement = Judgement("no verdict", f"no verdict: {reason}", UNKNOWN)
+    if failed := [*named(runs), *named(study.base)]:
+        judgement = judgement._replace(text=f"{judgement.text}; {', '.join(failed)}")
+    return judgement
+
+
+def error_of(runs: VariantRuns, design: Design) -> Interval:
+    """Return the mean metric of the runs of one variant, with its interval."""
+    return bootstrap_mean(runs.scores, confidence=design.decision.confidence) if runs.seeds else UNKNOWN
 
 
 def needed(mine: VariantRuns, base: VariantRuns, design: Design) -> int | None:
@@ -157,12 +206,12 @@ def needed(mine: VariantRuns, base: VariantRuns, design: Design) -> int | None:
     return seeds_needed(changes, smallest, 1.0 - design.decision.confidence)
 
 
-def objection(study: StudyFolder, mine: VariantRuns, base: VariantRuns, found: list[Confound]) -> str:
+def objection(mine: VariantRuns, base: VariantRuns, found: list[Confound]) -> str:
     """Return why two sets of runs cannot be compared; "" if they can."""
     if mine.kept == ():
         return "the variant was tested on other trajectories than the base"
     settings = mine.records[0]["settings"] if mine.records else {}
-    is_cost = study.design.metric.protocol == "cost"
+    is_cost = mine.metric.protocol == "cost"
     if held := withholding(found, mine.assignments, settings, is_cost):
         names = ", ".join(dict.fromkeys(confound.path for confound in held))
         return f"confounded by {names}"

@@ -27,13 +27,17 @@ class PrimaryMetric(Settings):
     """The one number per test trajectory that decides, as it stands in the rows of every cell."""
 
     protocol: str = "pdebench"
-    """The protocol under which the stepper is questioned."""
+    """The protocol under which the stepper is questioned; `*` stands for what differs from machine to machine, such as
+    the digest of features that are trained."""
     stepper: str = "operator"
     """The rung that the variants change."""
     metric: str = "nrmse"
     """The metric; values per frame and field are averaged for each trajectory."""
     smaller_is_better: bool = True
     """Whether the metric is an error."""
+
+    def __str__(self) -> str:
+        return f"{self.metric} of {self.stepper}, {self.protocol}"
 
     @model_validator(mode="after")
     def _the_direction_is_that_of_the_metric(self) -> PrimaryMetric:
@@ -62,6 +66,8 @@ class Design(Settings):
     """Every variant is run with each of them; runs of equal seed are compared. Fewer than three give no verdict."""
     metric: PrimaryMetric = PrimaryMetric()
     """What decides."""
+    also: tuple[PrimaryMetric, ...] = ()
+    """Other metrics that the variants are judged by, each by the same rule and in one family with the first."""
     decision: Decision = Decision()
     """How it decides."""
     pays: dict[str, str] = {}
@@ -74,6 +80,12 @@ class Design(Settings):
         if len(set(seeds)) < len(seeds):
             raise ValueError("a seed stands here twice")
         return tuple(sorted(seeds))
+
+    @model_validator(mode="after")
+    def _every_metric_is_another(self) -> Design:
+        if len({self.metric, *self.also}) < 1 + len(self.also):
+            raise ValueError("a metric stands here twice")
+        return self
 
     @field_validator("variants")
     @classmethod
