@@ -2,12 +2,20 @@ import pytest
 import torch
 
 from ups.models.initialization import initialize
-from ups.models.residual_nets import Attention, ParametersAlone, ResidualNet, SpectralLocal, TokenMLP
+from ups.models.residual_nets import (
+    Attention,
+    ParametersAlone,
+    PlainMLP,
+    ResidualNet,
+    SpectralLocal,
+    TokenMLP,
+)
 from ups.streams import stream
 from ups.types import WALL, Axis, Grid, line
 
 KINDS = {
     "token_mlp": TokenMLP(hidden_dim=16, depth=2),
+    "plain_mlp": PlainMLP(hidden_dim=16, depth=2),
     "spectral_local": SpectralLocal(width=8, num_blocks=2, modes=4, kernel_size=3),
     "transformer": Attention(hidden_dim=16, num_heads=2, depth=2),
 }
@@ -64,6 +72,17 @@ def test_a_student_that_inherits_is_the_teacher_whatever_the_second_level(kind):
     disturb(student)
     a, b = (student(x, level, second, given, params) for second in (other, other + 2))
     assert (a - b).abs().max() > 1e-4
+
+
+def test_without_skips_a_layer_that_says_nothing_hides_what_came_before():
+    x, level, _, given, params = inputs()
+    for kind, hidden in (("plain_mlp", True), ("token_mlp", False)):
+        net = disturb(build(kind))
+        with torch.no_grad():
+            for parameter in net.body.layers[-1].parameters():
+                parameter.zero_()
+        change = net(x + 1, level, given, params) - net(x, level, given, params)
+        assert (not change.any()) == hidden, kind
 
 
 def test_a_token_mlp_sees_one_token_alone():

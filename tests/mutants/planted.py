@@ -369,7 +369,7 @@ MUTANTS = (
     ),
     Mutant(
         "search: the residual is the trapezoid's",
-        "src/ups/search/residual.py",
+        "src/ups/models/step_residual.py",
         "(first + 4 * middle + last) / 6",
         "(first + last) / 2",
         "tests/search/test_residual.py",

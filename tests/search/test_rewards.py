@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ups.data.simulated import Simulated
-from ups.search.residual import of_equation
+from ups.models.step_residual import of_equation
 from ups.search.rewards import Boundaries, available, require
 from ups.solvers import exact
 from ups.solvers.equations import EQUATIONS

@@ -64,6 +64,8 @@ class ResidualNet(nn.Module):
 class TokenMLPNet(nn.Module):
     """Residual layers that see one token alone, the same for all tokens but for a learned position."""
 
+    skips = True
+
     def __init__(self, num_tokens: int, in_dim: int, out_dim: int, hidden_dim: int, depth: int) -> None:
         super().__init__()
         self.lift = nn.Linear(in_dim, hidden_dim)
@@ -79,8 +81,15 @@ class TokenMLPNet(nn.Module):
         """Return the output of every token."""
         x = self.lift(x) + self.positions
         for norm, modulation, layer in zip(self.norms, self.modulations, self.layers, strict=True):
-            x = x + layer(modulation(norm(x), condition))
+            change = layer(modulation(norm(x), condition))
+            x = x + change if self.skips else change
         return self.head(x)
+
+
+class PlainMLPNet(TokenMLPNet):
+    """The same layers one after the other: none adds to what it is given."""
+
+    skips = False
 
 
 class CellNet(nn.Module):
@@ -144,6 +153,16 @@ class TokenMLP(Settings):
         return TokenMLPNet(math.prod(grid.shape), in_dim, out_dim, self.hidden_dim, self.depth)
 
 
+class PlainMLP(TokenMLP):
+    """The same layers without skip connections: what is lost in one is lost."""
+
+    kind: Literal["plain_mlp"] = "plain_mlp"
+
+    def build(self, grid: Grid, in_dim: int, out_dim: int) -> nn.Module:
+        """Return the body."""
+        return PlainMLPNet(math.prod(grid.shape), in_dim, out_dim, self.hidden_dim, self.depth)
+
+
 class SpectralLocal(SpectralLocalSize):
     """Spectral and local convolutions along the axes of the tokens."""
 
@@ -182,7 +201,9 @@ class ParametersAlone(Settings):
     """A network that is told noise level and parameters, and sees neither the state nor the forecast."""
 
     kind: Literal["parameters_alone"] = "parameters_alone"
-    network: Annotated[TokenMLP | SpectralLocal | Attention, Field(discriminator="kind")] = SpectralLocal()
+    network: Annotated[TokenMLP | PlainMLP | SpectralLocal | Attention, Field(discriminator="kind")] = (
+        SpectralLocal()
+    )
     """The network inside."""
 
     def build(self, grid: Grid, in_dim: int, out_dim: int) -> nn.Module:
@@ -191,5 +212,5 @@ class ParametersAlone(Settings):
 
 
 NetworkSettings = Annotated[
-    TokenMLP | SpectralLocal | Attention | ParametersAlone, Field(discriminator="kind")
+    TokenMLP | PlainMLP | SpectralLocal | Attention | ParametersAlone, Field(discriminator="kind")
 ]

@@ -236,6 +236,52 @@ def operator_size() -> Study[Run]:
     )
 
 
+def operator_losses() -> Study[Run]:
+    """The residual of the equation, and an error of every wave in its own units, as further terms of the loss."""
+    return Study[Run](
+        question="Do losses of physics or of the spectrum make the golden operator better?",
+        base=override(_golden(), ["corrector=null"]),
+        variants={
+            "physics": ("losses.physics=0.01",),
+            "more_physics": ("losses.physics=0.1",),
+            "spectral": ("losses.spectral=0.01",),
+        },
+        metric=PrimaryMetric(protocol="pdebench", stepper="operator", metric="nrmse"),
+        decision=Decision(minimal_percent=5.0),
+    )
+
+
+def inverse_losses() -> Study[Run]:
+    """Codec and operator trained together, with inverse losses of several weights or none, or one after the other."""
+    return Study[Run](
+        question="Does a rollout in tokens need inverse losses, and what does their weight cost?",
+        base=override(_golden(), ["corrector=null", "losses.joint=true"]),
+        variants={
+            "half": ("losses.inverse=0.5",),
+            "capped": ("losses.inverse=0.05", "losses.warmup=0.3"),
+            "tiny": ("losses.inverse=0.001", "losses.warmup=0.3"),
+            "fixed_codec": ("losses.joint=false",),
+        },
+        metric=PrimaryMetric(protocol="pdebench", stepper="operator", metric="nrmse"),
+        decision=Decision(minimal_percent=5.0),
+    )
+
+
+def skip_connections() -> Study[Run]:
+    """The corrector's layers with and without skip connections, three and six of them."""
+    return Study[Run](
+        question="Do skip connections help the corrector, and do they once it is deeper?",
+        base=_golden(),
+        variants={
+            "without": ("corrector.network.kind=plain_mlp",),
+            "six_layers": ("corrector.network.depth=6",),
+            "six_without": ("corrector.network.kind=plain_mlp", "corrector.network.depth=6"),
+        },
+        metric=_ensemble(),
+        decision=Decision(minimal_percent=5.0),
+    )
+
+
 def _world() -> Run:
     """Controlled Burgers on 32 cells, 8 tokens of 4 numbers, 700 updates of 24 windows of 8 frames."""
     return override(

@@ -6,6 +6,7 @@ name it in the `rungs` of a `Run`; nothing else changes.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
@@ -24,6 +25,7 @@ from ups.models.law_operator import LawOperator
 from ups.models.law_words import written
 from ups.models.normalizer import Normalizer
 from ups.models.residual import ResidualSpectrum
+from ups.models.step_residual import of_equation
 from ups.models.stochastic import StochasticBaseline
 from ups.models.student import StudentSettings
 from ups.progress import bar
@@ -33,6 +35,7 @@ from ups.streams import stream
 from ups.training import distributed
 from ups.training.corrector_stages import Correct, explain, judge
 from ups.training.ensemble_stages import CRPSForecast
+from ups.training.losses import Losses
 from ups.training.power import match_power
 from ups.training.residuals import residual_spectrum
 from ups.training.settings import Fit
@@ -40,7 +43,7 @@ from ups.training.stages import Forecast, Stage
 from ups.training.start import look_at
 from ups.training.student_judge import explain_student, judge_student
 from ups.training.student_stages import Distill
-from ups.types import Stepper, Trajectory
+from ups.types import Stepper, Trajectory, UserError
 
 
 @dataclass(frozen=True)
@@ -235,13 +238,37 @@ class OperatorSpec(LawSpec):
     """Our network, or the law as it is after training."""
 
     name: str = "operator"
+    losses: Losses = field(default_factory=Losses)
+    equation: Any = None
+    cells: tuple[int, ...] | None = None
+
+    @property
+    def made_from(self) -> tuple[Settings, ...]:
+        """Its own settings, and those of the further terms of its loss where there are any."""
+        return (self.operator,) if self.losses == Losses() else (self.operator, self.losses)
+
+    def build(self, below: Below) -> Emulator:
+        """Return the emulator; if the codec goes on learning, on a codec of its own.
+
+        Raises:
+            UserError: the codec has nothing to learn.
+        """
+        if not self.losses.joint:
+            return super().build(below)
+        codec = copy.deepcopy(below.codec).requires_grad_(True)
+        if not list(codec.parameters()):
+            raise UserError("setting 'losses.joint': the codec has nothing to learn; take another codec.kind")
+        return super().build(replace(below, codec=codec))
 
     def stage(self, stepper: Any, below: Below) -> Stage | None:
         """Return a forecast's stage, or None if nothing can be trained."""
         how = cast(Fit, self.training)
         if not any(p.requires_grad for p in cast(nn.Module, stepper.operator).parameters()):
             return None
-        return Forecast(self.name, stepper, how.unroll, how.noise)
+        losses = self.losses
+        residual = of_equation(self.equation, below.train.fields, self.cells) if self.equation else None
+        terms = losses.terms(stepper, residual)
+        return Forecast(self.name, stepper, how.unroll, how.noise, terms, losses.warmup, losses.share)
 
 
 @dataclass(frozen=True)

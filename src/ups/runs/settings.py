@@ -40,6 +40,7 @@ from ups.runs.rungs import (
 from ups.runs.search_rungs import SEARCHES, Source, candidates_from, correction_specs, search_specs
 from ups.runs.world_rungs import world_specs
 from ups.search.settings import SearchSettings
+from ups.training.losses import Losses
 from ups.training.settings import Fit, Positive
 
 DataSettings = Annotated[Simulated | Controlled | PDEBench | Well | Arrays, Field(discriminator="kind")]
@@ -95,6 +96,8 @@ class Run(Settings):
     """How the codec is trained, if it has anything to train."""
     training: Fit = Fit(seconds=60.0)
     """How the operator and each baseline are trained."""
+    losses: Losses = Losses()
+    """What the operator is trained by beside the error of its forecast."""
     pace: dict[str, Positive] = {}
     """Updates of a baseline, by name, for each one that `training` counts: an update of one network is not the work of
     an update of another. 1 for those that are not named, and where the budget is in seconds."""
@@ -113,12 +116,18 @@ class Run(Settings):
     def rungs(self) -> tuple[RungSpec, ...]:
         """The ladder, each rung after those that it stands on."""
         rungs: list[RungSpec] = [PersistenceSpec()]
-        operator = OperatorSpec(operator=self.operator, training=self.training)
+        operator = OperatorSpec(
+            operator=self.operator,
+            training=self.training,
+            losses=self.losses,
+            equation=self.source.equation_class,
+            cells=self.source.cells,
+        )
         if isinstance(
             self.operator, LawNetwork
         ):  # below the law, so that the operator is compared with the law
             alone = SpectralFlux(**self.operator.model_dump(exclude={"kind"}))
-            rungs.append(OperatorSpec(name="network", operator=alone, training=self.training))
+            rungs.append(replace(operator, name="network", operator=alone))
         if isinstance(self.operator, FluxLaw | LawNetwork):
             law = Law() if isinstance(self.operator, LawNetwork) else self.operator
             rungs.append(LawSpec(operator=law))

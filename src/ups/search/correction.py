@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from ups.checkpoint import Manifest
+from ups.models.step_residual import Frames, Params, Residual
 from ups.search.calls import network_calls
 from ups.search.known import Known, KnownManifest, built, stated
-from ups.search.residual import Frames, Params, Residual
 from ups.types import Fields, Stepper
 
 

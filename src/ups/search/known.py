@@ -9,7 +9,7 @@ from torch import nn
 from ups.checkpoint import Manifest, kinds
 from ups.config import nearest, validate
 from ups.models.emulator import Emulator, EmulatorManifest
-from ups.search.residual import Residual, of_equation, of_law
+from ups.models.step_residual import Residual, of_equation, of_law
 from ups.solvers.equations import EQUATIONS
 from ups.types import Fields, UserError
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ups.search.residual import Frames, Params, Residual
+from ups.models.step_residual import Frames, Params, Residual
 from ups.types import Boundary, Fields, UserError
 
 Score = Float[Tensor, " batch"]

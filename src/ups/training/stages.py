@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from einops import rearrange
@@ -54,6 +54,37 @@ class Diagnosed(Protocol):
     def diagnose(self, batch: Trajectory, generator: Generator) -> dict[str, float]:
         """Return means over the windows of a batch, by the same names for every batch; nothing else changes."""
         ...
+
+
+@runtime_checkable
+class Weighted(Protocol):
+    """A stage whose loss has further terms, with weights that depend on how much of the budget is used."""
+
+    def weights(self, progress: float) -> dict[str, float]:
+        """Return the weight of each of these parts of the loss; they are added to it."""
+        ...
+
+
+class Step(NamedTuple):
+    """One step from a true frame: what a further term of the loss looks at."""
+
+    before: Float[Tensor, "batch field *grid"]
+    """The last frame of the context."""
+    state: Any
+    """The stepper's state after the step."""
+    made: Float[Tensor, "batch field *grid"]
+    """Its frame."""
+    truth: Float[Tensor, "batch field *grid"]
+    """What it should be."""
+    params: Float[Tensor, "batch param"]
+
+
+class Term(NamedTuple):
+    """A further term of the loss."""
+
+    name: str
+    weight: float
+    measure: Callable[[Step], PerWindow]
 
 
 AT_REST = 1e-6
@@ -104,13 +135,17 @@ class Forecast:
     stepper states near those of the data and where they lead, so that a long rollout returns to the data instead
     of leaving them. Source: Sanchez-Gonzalez et al., arXiv:2002.09405, section 4.
 
-    The trivial predictor is persistence: the last frame of the context, unchanged.
+    The trivial predictor is persistence: the last frame of the context, unchanged. Further `terms` are measured on
+    one step of a share of the windows; their weights are 0 up to `warmup` and full from twice that on.
     """
 
     name: str
     stepper: Stepper
     unroll: tuple[tuple[float, int], ...] = ((0.0, 1),)
     noise: float = 0.0
+    terms: tuple[Term, ...] = ()
+    warmup: float = 0.0
+    share: float = 1.0
 
     @property
     def model(self) -> nn.Module:
@@ -131,7 +166,29 @@ class Forecast:
         frames = forecast_frames(self.stepper, context, batch.params, truth.shape[1], generator)
         normalizer = getattr(self.stepper, "normalizer", None)
         std = None if normalizer is None else normalizer.std
-        return relative_error(frames, truth, std), {"trivial": relative_error(persistence, truth, std)}
+        parts = {"trivial": relative_error(persistence, truth, std)}
+        return relative_error(frames, truth, std), parts | self._further(batch, generator)
+
+    def weights(self, progress: float) -> dict[str, float]:
+        """Return the weight of each further term."""
+        risen = min(1.0, max(0.0, progress / self.warmup - 1.0)) if self.warmup else 1.0
+        return {term.name: term.weight * risen for term in self.terms}
+
+    def _further(self, batch: Trajectory, generator: Generator) -> dict[str, PerWindow]:
+        """Return each further term, so that its mean over all windows is that over those on which it is measured."""
+        if not self.terms:
+            return {}
+        stepper, num_context = self.stepper, self.stepper.num_context
+        rows = batch.select(slice(math.ceil(self.share * len(batch))))
+        context, truth = rows.values[:, :num_context], rows.values[:, num_context]
+        state = stepper.advance(stepper.encode(context, rows.params), generator)
+        step = Step(context[:, -1], state, stepper.decode(state), truth, rows.params)
+        found = {}
+        for term in self.terms:
+            values = term.measure(step)
+            others = values.new_zeros(len(batch) - len(rows))
+            found[term.name] = torch.cat([values * (len(batch) / len(rows)), others])
+        return found
 
 
 def disturb(

@@ -19,7 +19,7 @@ from ups.training.clock import work
 from ups.training.optim import clip_gradient, learning_rate, set_learning_rate, trainable
 from ups.training.plan import measure
 from ups.training.settings import Fit
-from ups.training.stages import Loss, Stage
+from ups.training.stages import Loss, Stage, Weighted
 from ups.training.state import State
 from ups.types import Trajectory, UserError
 
@@ -90,7 +90,11 @@ class Updater:
                 self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"
             ):
                 loss, parts = self._loss(windows, generator)
-            (loss.mean() / num_parts).backward()
+            total = loss
+            if isinstance(self.stage, Weighted):
+                for name, weight in self.stage.weights(progress).items():
+                    total = total + weight * parts[name]
+            (total.mean() / num_parts).backward()
             for name, values in {"loss": loss, **parts}.items():
                 sums[name] = sums.get(name, 0) + values.detach().mean() / num_parts
         return dict(zip(sums, torch.stack(list(sums.values())).tolist(), strict=True))

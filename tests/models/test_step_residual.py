@@ -11,7 +11,7 @@ from ups.models.autoencoder import IdentityPatches
 from ups.models.emulator import Emulator
 from ups.models.law_operator import Law
 from ups.models.normalizer import fit_normalizer
-from ups.search.residual import of_equation, of_law
+from ups.models.step_residual import of_equation, of_law
 from ups.solvers.equations import EQUATIONS
 from ups.streams import stream
 from ups.training.start import look_at
