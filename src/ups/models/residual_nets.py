@@ -139,21 +139,26 @@ class BlindNet(nn.Module):
         return self.body(x[..., : self.dim], condition)
 
 
-class TokenMLP(Settings):
-    """A multilayer perceptron on each token by itself."""
+class TokenMLPSize(Settings):
+    """The size of a multilayer perceptron on each token by itself."""
 
-    kind: Literal["token_mlp"] = "token_mlp"
     hidden_dim: PositiveInt = 96
     """Width of the layers."""
     depth: PositiveInt = 3
-    """Residual layers."""
+    """Layers."""
+
+
+class TokenMLP(TokenMLPSize):
+    """A multilayer perceptron on each token by itself, of residual layers."""
+
+    kind: Literal["token_mlp"] = "token_mlp"
 
     def build(self, grid: Grid, in_dim: int, out_dim: int) -> nn.Module:
         """Return the body."""
         return TokenMLPNet(math.prod(grid.shape), in_dim, out_dim, self.hidden_dim, self.depth)
 
 
-class PlainMLP(TokenMLP):
+class PlainMLP(TokenMLPSize):
     """The same layers without skip connections: what is lost in one is lost."""
 
     kind: Literal["plain_mlp"] = "plain_mlp"
