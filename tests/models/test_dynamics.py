@@ -107,6 +107,29 @@ def test_prompt_frames_are_corrupted_at_a_trained_level_and_the_network_is_told(
     assert levels[:, 0, 0].tolist() == [1.0, 0.75, 0.5, 0.25]
 
 
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_a_frame_that_keeps_the_noise_of_a_context_has_it_once(data, ahead, monkeypatch):
+    made, seen = world(data, sampler="to_context", ahead=ahead), []
+    plain = made.denoise
+
+    def zero(x_t, t, s, *rest, **more):
+        seen.append(x_t.clone())
+        estimate, cache = plain(x_t, t, s, *rest, **more)
+        return torch.zeros_like(estimate), cache
+
+    monkeypatch.setattr(made, "denoise", zero)
+    state = made.encode(
+        data.values[:, :4].repeat(40, 1, 1, 1), data.params.repeat(40, 1), data.actions.repeat(40, 1, 1)
+    )
+    first = made.advance(state, stream(0, "draw"))
+    drawn = torch.cat([first.pending, first.drawn], 1)
+    for frame in drawn.unbind(1):  # of a network that says zero nothing but the noise is left
+        assert frame.std().item() == pytest.approx(made.context_level, rel=0.05)
+    seen.clear()
+    made.advance(first._replace(drawn=first.drawn[:, :0]), stream(1, "draw"))
+    assert torch.equal(seen[0], first.pending)
+
+
 @pytest.mark.parametrize("calls", [1, 2, 4, 8])
 def test_calls_are_counted_and_every_length_of_hop_has_its_own_embedding(data, calls, monkeypatch):
     made, hops = world(data, num_calls=calls), []

@@ -72,6 +72,19 @@ def test_full_sequence_has_one_level_for_all_frames(data):
     assert (t == t[:, :1]).all()
 
 
+def test_ramped_levels_rise_to_pure_noise_after_a_context_of_any_length(data):
+    made = stage(data, method="ramped").dynamics
+    t, s, smallest = draw_hops(made, torch.zeros(2000, 4, 1, 1), False, stream(0, "hops"))
+    assert smallest.all()
+    assert torch.allclose(t - s, torch.full_like(t, made.finest))
+    assert (t[:, -1] == 1).all()
+    lengths = (t == made.context_level).sum(1)
+    assert torch.bincount(lengths, minlength=4).min() > 400  # contexts of 0 to 3 frames
+    (three,) = t[lengths == 1].unique(dim=0)
+    assert three.tolist() == [0.125, 0.375, 0.75, 1.0]  # thirds, on the grid of eighths
+    assert (t * 8).frac().abs().max() < 1e-6
+
+
 def test_windows_learn_long_hops_in_their_share_and_no_other_method_does(data, monkeypatch):
     seen = []
     plain = dynamics_stages.draw_hops
@@ -98,7 +111,7 @@ def test_the_action_before_a_frame_is_told_with_it_and_the_first_is_not_known(da
     assert not given.alone.any()
 
 
-@pytest.mark.parametrize("method", ["shortcut", "forcing", "full_sequence"])
+@pytest.mark.parametrize("method", ["shortcut", "forcing", "full_sequence", "ramped"])
 def test_the_loss_reaches_every_parameter_and_the_window_grows(data, method):
     made = stage(data, method=method)
     assert (made.window(0.0), made.window(0.7)) == (4, 6)

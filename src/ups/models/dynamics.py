@@ -64,9 +64,10 @@ class DynamicsSettings(AttentionSize):
     """Frames that are seen, the one that is drawn included; no more than a training window holds."""
     num_levels: Annotated[int, Field(ge=1, le=8)] = 5
     """The finest step is 2^-num_levels."""
-    method: Literal["shortcut", "forcing", "full_sequence", "regression"] = "shortcut"
+    method: Literal["shortcut", "forcing", "full_sequence", "ramped", "regression"] = "shortcut"
     """Steps of every length, the long ones taught by two half ones; the finest step alone with a level a frame
-    (diffusion forcing), or one for all frames; or the mean of the next frame in one call, without noise."""
+    (diffusion forcing), one for all frames, or levels that rise along the frames after a context; or the mean of the
+    next frame in one call, without noise."""
     bootstrap: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """Share of the windows whose frames learn a long step from two half ones."""
     alone: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -77,8 +78,9 @@ class DynamicsSettings(AttentionSize):
     """Noise on frames that were drawn before, to the nearest level of the finest grid but the first."""
     weighting: WeightingSettings = Ramp()
     """How noise levels count in the loss."""
-    sampler: Literal["euler", "fresh_noise"] = "euler"
-    """Hops that keep the noise that a state implies, or that draw it anew (which is wrong but for consistency maps)."""
+    sampler: Literal["euler", "fresh_noise", "to_context"] = "euler"
+    """Hops that keep the noise that a state implies, or that draw it anew (which is wrong but for consistency maps); or
+    that end at the noise of a context, so that a frame is read, and decoded, with what is left of its own noise."""
     num_calls: PositiveInt = 4
     """Calls of the network for a frame, a power of two."""
     ahead: Annotated[int, Field(ge=1, le=64)] = 1
@@ -273,7 +275,7 @@ class Dynamics(nn.Module):
         """Return the cache with what is pending in it, corrupted as the network is told."""
         x, level = state.pending, 0.0 if self.settings.method == "regression" else self.context_level
         t = torch.full(x.shape[:2], level, device=x.device)
-        if level:
+        if level and not (self.settings.sampler == "to_context" and state.cache is not None):
             x = self.process.corrupt(x, _normal(x, generator), t)
         s = (t - self.finest).clamp(min=0)
         return self.denoise(x, t, s, state.taken, state.known, state.params, state.cache)[1]
@@ -301,6 +303,7 @@ class Dynamics(nn.Module):
         if self.settings.method == "regression":
             one = torch.ones(like.shape[:2], device=like.device)
             return estimate(torch.zeros_like(like), one, torch.zeros_like(one))
+        last = self.context_level if self.settings.sampler == "to_context" else 0.0
         told = self.finest if self.settings.method != "shortcut" else None  # the only hop that was trained
 
         def hop(x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
@@ -309,7 +312,7 @@ class Dynamics(nn.Module):
             if self.settings.sampler == "fresh_noise":
                 fresh = self.process.corrupt(x0, _normal(x0, generator), s)
                 return torch.where((s < t)[..., None, None], fresh, x_t)
-            return move(self.process, x_t, x0, t, s)
+            return move(self.process, x_t, x0, t.clamp(min=last), s.clamp(min=last))
 
         return sample(hop, _normal(like, generator), self._levels(ahead).to(like))
 

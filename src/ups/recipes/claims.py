@@ -195,6 +195,21 @@ def world() -> Study[Run]:
     )
 
 
+def world_forcing() -> Study[Run]:
+    """A small world model: levels that rise along the frames, or hops that end at the noise of a context."""
+    return Study[Run](
+        question="Can noise levels rise along the frames in training, and may a frame keep the noise of a context?",
+        base=override(_world(), ["dynamics.method=forcing"]),
+        variants={
+            "ramped": ("dynamics.method=ramped",),
+            "to_context": ("dynamics.sampler=to_context",),
+            "shortcut_to_context": ("dynamics.method=shortcut", "dynamics.sampler=to_context"),
+        },
+        metric=PrimaryMetric(protocol="pdebench", stepper="world", metric="fair_crps"),
+        decision=Decision(minimal_percent=5.0),
+    )
+
+
 def operator_training() -> Study[Run]:
     """Twice the updates, a rollout loss, tighter clipping, Muon, and blocks in one stack, for the golden operator."""
     return Study[Run](

@@ -105,6 +105,8 @@ def draw_hops(dynamics: Dynamics, x0: Latents, is_long: bool, generator: Generat
     t, s, smallest = dyadic(settings.num_levels, 0.0 if is_long else 1.0)(shape, generator)
     if settings.method == "full_sequence":
         return Hops(*(part[:, :1].expand(shape) for part in (t, s, smallest)))
+    if settings.method == "ramped":
+        return ramped(dynamics.context_level, settings.num_levels, shape, generator)
     rolled = torch.rand((shape[0], 1), generator=generator, device=generator.device) < settings.prompted
     earlier = rolled & (torch.arange(shape[1], device=t.device) < shape[1] - 1)
 
@@ -113,6 +115,21 @@ def draw_hops(dynamics: Dynamics, x0: Latents, is_long: bool, generator: Generat
 
     level = dynamics.context_level
     return Hops(put(level, t), put(level - dynamics.finest, s), smallest | earlier)
+
+
+def ramped(level: float, num_levels: int, shape: tuple[int, ...], generator: Generator) -> Hops:
+    """Return finest hops whose levels rise evenly to 1 along the frames after a context of random length.
+
+    The context's frames have one level. So a frame's noise is tied to how far ahead it is: the first after a context
+    of many is never pure noise. It is no diffusion forcing, which draws the level of each frame by itself.
+    """
+    rows, frames = shape
+    start = torch.randint(frames, (rows, 1), generator=generator, device=generator.device)
+    ahead = torch.arange(frames, device=generator.device) - start + 1
+    finest = 2.0**-num_levels
+    risen = (ahead / (frames - start) / finest).ceil() * finest
+    t = torch.where(ahead > 0, risen, torch.full_like(risen, level))
+    return Hops(t, t - finest, torch.ones_like(t, dtype=torch.bool))
 
 
 @dataclass(frozen=True)
