@@ -8,7 +8,14 @@ import duckdb
 import numpy as np
 import pytest
 
-from ups.evaluation.rows import RowStore, query, read_rows, to_columns, trajectory_scores
+from ups.evaluation.rows import (
+    RowStore,
+    all_trajectory_scores,
+    query,
+    read_rows,
+    to_columns,
+    trajectory_scores,
+)
 from ups.types import Row, UserError
 
 INF, NAN = math.inf, math.nan
@@ -114,3 +121,14 @@ def test_queries_take_parameters_and_see_all_files(tmp_path):
 def test_a_missing_file_is_the_users_fault_in_one_line(tmp_path):
     with pytest.raises(UserError, match=r"rows\.parquet: no such file"):
         read_rows(tmp_path / "rows.parquet")
+
+
+def test_all_scores_at_once_are_those_of_each_pair(tiny_run):
+    rows = tiny_run / "rows.parquet"
+    found = all_trajectory_scores(rows)
+    assert ("pdebench", "nrmse") in found
+    for protocol, metric in found:
+        alone = trajectory_scores(rows, protocol, metric)
+        together = found[protocol, metric]
+        assert list(alone) == list(together)
+        assert all(np.array_equal(alone[name], together[name], equal_nan=True) for name in alone)

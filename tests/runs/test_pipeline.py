@@ -98,6 +98,7 @@ def test_another_seed_gives_other_numbers_and_the_same_seed_the_same(tiny_run, t
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_report")  # of the whole run here; the killed one draws its own
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_path):
     """Kills come at random moments of all that a run does: data, training, evaluation, report."""
     recipe = f"{os.path.dirname(os.path.dirname(__file__))}/tiny_recipe.py:tiny"

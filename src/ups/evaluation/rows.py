@@ -95,6 +95,28 @@ def trajectory_scores(
            where protocol = ? and metric = ? group by all order by all""",
         [protocol, metric],
     )
+    return _by_stepper(found)
+
+
+def all_trajectory_scores(
+    paths: Path | Sequence[Path],
+) -> dict[tuple[str, str], dict[str, Float[np.ndarray, "seed trajectory"]]]:
+    """Return `trajectory_scores` for every protocol and metric that has rows, by one reading of the files."""
+    found = query(
+        paths,
+        """select protocol, metric, stepper, seed, trajectory, avg(value) as value from rows
+           group by all order by all""",
+    )
+    pairs = list(zip(found["protocol"], found["metric"], strict=True))
+    starts = [place for place, pair in enumerate(pairs) if place == 0 or pair != pairs[place - 1]]
+    parts = zip(starts, [*starts[1:], len(pairs)], strict=True)
+    return {
+        pairs[start]: _by_stepper({name: column[start:end] for name, column in found.items()})
+        for start, end in parts
+    }
+
+
+def _by_stepper(found: Columns) -> dict[str, Float[np.ndarray, "seed trajectory"]]:
     scores = {}
     for stepper in dict.fromkeys(found["stepper"]):
         mine = found["stepper"] == stepper

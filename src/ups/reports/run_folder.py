@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from ups import record
 from ups.evaluation.protocols import PROTOCOLS
-from ups.evaluation.rows import query, trajectory_scores
+from ups.evaluation.rows import all_trajectory_scores, query
 from ups.record import ImageRecord, PhysicsRecord
 from ups.training.store import read_log
 from ups.types import UserError
@@ -198,7 +198,11 @@ class RunFolder:
 
     def scores(self, protocol: str, metric: str) -> dict[str, Float[np.ndarray, "seed trajectory"]]:
         """Return a metric of every rung per seed and test trajectory, the mean over frames and fields."""
-        return trajectory_scores(self.rows, protocol, metric)
+        return self._scores.get((protocol, metric), {})
+
+    @cached_property
+    def _scores(self) -> dict[tuple[str, str], dict[str, Float[np.ndarray, "seed trajectory"]]]:
+        return all_trajectory_scores(self.rows)
 
     def curves(self, protocol: str, metric: str) -> dict[str, Curve]:
         """Return a metric of every rung against physical time."""
