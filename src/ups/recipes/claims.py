@@ -288,9 +288,13 @@ def skip_connections() -> Study[Run]:
         question="Do skip connections help the corrector, and do they once it is deeper?",
         base=_golden(),
         variants={
-            "without": ("corrector.network.kind=plain_mlp",),
+            "without": ("corrector.network.kind=plain_mlp", "corrector.network.hidden_dim=64"),
             "six_layers": ("corrector.network.depth=6",),
-            "six_without": ("corrector.network.kind=plain_mlp", "corrector.network.depth=6"),
+            "six_without": (
+                "corrector.network.kind=plain_mlp",
+                "corrector.network.hidden_dim=64",
+                "corrector.network.depth=6",
+            ),
         },
         metric=_ensemble(),
         decision=Decision(minimal_percent=5.0),
