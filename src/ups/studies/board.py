@@ -15,8 +15,10 @@ from ups.evaluation.rows import query
 from ups.progress import bar
 from ups.record import ImageRecord, PhysicsRecord, ProtocolRecord
 from ups.reports.run_folder import read_run
+from ups.reports.wording import in_brackets, metric_name
 from ups.statistics.bootstrap import Interval, bootstrap_mean
 from ups.studies import study
+from ups.studies.board_plots import Curve, Plot, Point, against_cost, against_time
 from ups.studies.folder import read_study
 from ups.studies.report import answers, judged
 from ups.studies.verdicts import UNKNOWN
@@ -27,6 +29,9 @@ MOST_SHOWN = 100
 
 DEEPEST = 4
 """Folders below those that were named in which runs are looked for."""
+
+MOST_DRAWN = 8
+"""Entries of a leaderboard, from the best, whose error is drawn against time."""
 
 COSTS = ("ms_per_frame", "training_seconds")
 """What the rows say of a rung's cost; its training counts what it stands on."""
@@ -53,6 +58,10 @@ class Leaderboard(NamedTuple):
     num_trajectories: int
     entries: list[Entry]
     num_left: int
+    cost: Plot | None = None
+    """Error against milliseconds a frame, of all entries."""
+    time: Plot | None = None
+    """Error against time, of the best entries."""
 
 
 class RunLine(NamedTuple):
@@ -122,7 +131,13 @@ def collect(folders: Sequence[Path]) -> Board:
             except UserError as error:
                 left_out.append(str(error))
     order = sorted(groups, key=lambda key: about[key][1])  # of equal data in the order of the protocols
-    return Board([_leaderboard(*about[key], groups[key]) for key in order], runs, studies, left_out)
+    ranked = [_leaderboard(*about[key], groups[key]) for key in order]
+    with bar("drawing leaderboards") as progress:
+        drawn = []
+        for number, leaderboard in enumerate(ranked):
+            progress(number / len(ranked), leaderboard.protocol.name)
+            drawn.append(_drawn(leaderboard))
+    return Board(drawn, runs, studies, left_out)
 
 
 def _homes(folder: Path, depth: int = 0) -> Iterator[Path]:
@@ -203,6 +218,26 @@ def _scored(
             protocol,
             [each for each in scored if each.scores.size],
         )
+
+
+def _drawn(leaderboard: Leaderboard) -> Leaderboard:
+    """Return a leaderboard with its plots; the curves are read from the rows of the best entries."""
+    entries, protocol = leaderboard.entries, leaderboard.protocol
+    several = len({entry.run for entry in entries}) > 1
+
+    def name(entry: Entry) -> str:
+        return f"{entry.rung} of {entry.run.name}" if several else entry.rung
+
+    points = [Point(name(each), each.kind, each.ms_per_frame, each.error.mean) for each in entries]
+    curves, unit = [], ""
+    for entry in entries[:MOST_DRAWN]:
+        run = read_run(entry.run)
+        found = run.curves(protocol.name, protocol.metric).get(entry.rung)
+        unit = in_brackets(run.axis.time)
+        if found is not None:
+            curves.append(Curve(name(entry), entry.kind, found.time, found.value.mean(0)))
+    label = metric_name(protocol.metric)
+    return leaderboard._replace(cost=against_cost(points, label), time=against_time(curves, label, unit))
 
 
 def _leaderboard(protocol: ProtocolRecord, data: str, scored: list[_Scored]) -> Leaderboard:
