@@ -13,7 +13,7 @@ from ups.reports.wording import MINUS, percent
 from ups.statistics.bootstrap import Interval
 from ups.statistics.families import noise_floor
 from ups.studies.folder import read_study
-from ups.studies.report import alarms, answer, judged, signed, write_study_report
+from ups.studies.report import answer, judged, signed, write_study_report
 from ups.studies.study import Decision, PrimaryMetric
 from ups.studies.verdicts import Judgement
 from ups.types import UserError
@@ -210,19 +210,6 @@ def test_a_rung_of_the_base_is_judged_against_the_one_that_it_has_to_beat(tmp_pa
     assert f"- operator against persistence: {line.judgement.text}" in text
     assert "What pays in the base" in page
     assert "The 3 verdicts share" in text
-
-
-def test_what_the_training_found_wrong_and_an_error_that_cannot_be_are_said(tmp_path):
-    finding = {"operator": records.fitted(updates=100, finding="the rollout is lost after update 40")}
-    finish(study(), tmp_path, planted_seed1={"stages": finding}, nothing_seed1={"ceiling": 9.0})
-    said = list(alarms(read_study(tmp_path)))
-    assert "planted, training of operator: the rollout is lost after update 40" in said
-    assert len(said) == 1  # one seed of three has such a row: nothing is concluded
-    high = {f"nothing_seed{seed}": {"ceiling": 9.0} for seed in (0, 1, 2)}
-    low = {f"planted_seed{seed}": {"ceiling": 0.1} for seed in (0, 1, 2)}
-    finish(study(), tmp_path / "high", **high, **low)
-    (line,) = alarms(read_study(tmp_path / "high"))
-    assert line.startswith("nothing: its error lies below that of the codec alone")
 
 
 def test_a_report_of_an_unfinished_study_is_refused(tmp_path):

@@ -14,6 +14,7 @@ from ups.reports.page import flatten, write_page
 from ups.reports.wording import percent, signed
 from ups.statistics.bootstrap import Interval, bootstrap_mean, paired_level
 from ups.statistics.families import holm_levels, noise_floor, seeds_needed
+from ups.studies.alarms import alarms, copies
 from ups.studies.confounds import Confound, Difference, confounds, is_declared, settings_diff, withholding
 from ups.studies.figures import Effect, paired_effects
 from ups.studies.folder import StudyFolder, VariantRuns, read_study
@@ -28,8 +29,6 @@ CAPTION = (
     "Diamond: the mean with its interval over seeds and {units}, which decides. Where the dots scatter more than they "
     "lie to one side, the difference is noise."
 )
-CEILING = "codec ceiling"
-"""The error of the codec alone, as rows call it."""
 SHADED = " Shaded: too small to matter."
 
 
@@ -221,16 +220,6 @@ def objection(mine: VariantRuns, base: VariantRuns, found: list[Confound]) -> st
     return ""
 
 
-def copies(runs: VariantRuns) -> tuple[int, int] | None:
-    """Return two seeds whose runs agree to the last bit on every test trajectory, or None."""
-    seen: dict[bytes, int] = {}
-    for seed, scores in zip(runs.seeds, runs.scores, strict=True):
-        first = seen.setdefault(scores.tobytes(), seed)
-        if first != seed and scores.size > 1:
-            return first, seed
-    return None
-
-
 def named(runs: VariantRuns) -> Iterator[str]:
     """Name the runs of a variant that failed, in a few words."""
     if runs.failures:
@@ -280,27 +269,6 @@ def floor(study: StudyFolder) -> Iterator[str]:
             yield (
                 f"Two runs of the base that differ in the seed alone differ by {percent(apart)}, typically "
                 f"({len(study.base.seeds)} seeds); a change that was seen once says nothing below that."
-            )
-
-
-def alarms(study: StudyFolder) -> Iterator[str]:
-    """Yield what the trainings themselves found wrong, and errors that are smaller than any can be."""
-    metric = study.design.metric
-    for runs in study.variants:
-        said = {
-            f"{name}: {stage['finding']}"
-            for record in runs.records
-            for name, stage in record.get("stages", {}).items()
-            if stage.get("finding")
-        }
-        for finding in sorted(said):
-            yield f"{runs.name}, training of {finding}"
-        if not (metric.smaller_is_better and runs.has(CEILING)):
-            continue
-        if (runs.scores.mean(1) < runs.of(CEILING).scores.mean(1)).any():
-            yield (
-                f"{runs.name}: its error lies below that of the codec alone, which no forecast in its space can; "
-                "something is scored that was seen, or another thing than is said."
             )
 
 
