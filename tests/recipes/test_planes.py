@@ -56,3 +56,5 @@ def test_between_walls_the_operator_learns_and_the_report_shows_it(tmp_path):
     report = (folder / "report.html").read_text()
     assert "on the plane" in report
     assert (folder / "figures" / "planes_0.png").exists()
+    assert "data:image/webp;base64," in report
+    assert "(figures/animation_0.webp)" in (folder / "report.md").read_text()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from ups.reports.animation import MOST_FRAMES, animate, panels
 from ups.reports.drawing import look, to_png, to_svg
 from ups.reports.ensemble_plates import ensemble_figures
 from ups.reports.field_figures import planes, space_time, spectra
@@ -33,13 +34,16 @@ KEPT = " Dashed: the update whose weights are kept."
 
 
 class Plate(NamedTuple):
-    """A drawn figure: the section it belongs to, the stem of its file, its title and caption, and its SVG."""
+    """A drawn figure: the section it belongs to, its title and caption, and what stands in the page for it."""
 
     section: str
     stem: str
+    """Of its file in `figures/`."""
     title: str
     caption: str
-    svg: str
+    markup: str
+    """Its SVG, or the element of an image that holds its data."""
+    suffix: str = "png"
 
 
 def make_plates(run: RunFolder, tables: Sequence[LadderTable], folder: Path) -> list[Plate]:
@@ -51,6 +55,7 @@ def make_plates(run: RunFolder, tables: Sequence[LadderTable], folder: Path) -> 
         for section, stem, title, caption, figure in _figures(run, tables, styles):
             to_png(figure, folder / f"{stem}.png")
             plates.append(Plate(section, stem, title, caption, to_svg(figure, f"{title}. {caption}")))
+        plates += _animations(run, tables[0], folder)
     return plates
 
 
@@ -110,13 +115,38 @@ def _error_figure(
         )
 
 
+def _shown(run: RunFolder, table: LadderTable) -> list[str]:
+    """Return the rungs whose forecasts are drawn: the best baseline, or else the solver, and the one to speak of."""
+    first = leader(table)
+    wanted = [table.best("baseline") or table.best("solver"), first.rung.name if first else None]
+    return [name for name in dict.fromkeys(filter(None, wanted)) if f"forecast/{name}" in run.examples]
+
+
+def _animations(run: RunFolder, table: LadderTable, folder: Path) -> Iterator[Plate]:
+    """Write the forecasts of planes as animations that play in the page."""
+    examples, axis = run.examples, run.axis
+    if not examples or examples["truth"].ndim != 5 or len(examples["time"]) < 2:
+        return
+    shown, (x, y) = _shown(run, table), (examples["x"], examples["y"])
+    aspect = (np.ptp(x) * len(x) / max(1, len(x) - 1)) / (np.ptp(y) * len(y) / max(1, len(y) - 1))
+    for field in range(min(examples["truth"].shape[2], MOST_FIELDS)):
+        title = f"Truth, forecast and error of {axis.name(field)}, frame by frame"
+        stem = f"animation_{field}"
+        found = panels(examples, shown, field)
+        markup = animate(
+            found, examples["time"], float(aspect), _after(axis.time), folder / f"{stem}.webp", title
+        )
+        caption = (
+            "The median test trajectory. Values share one color scale, and errors one, centered on zero: white is "
+            f"exact. At most {MOST_FRAMES} frames."
+        )
+        yield Plate("fields", stem, title, caption, markup, "webp")
+
+
 def _field_figures(
     run: RunFolder, table: LadderTable, styles: dict[str, Style]
 ) -> Iterator[tuple[str, str, str, str, Figure]]:
-    examples, axis = run.examples, run.axis
-    first = leader(table)
-    wanted = [table.best("baseline") or table.best("solver"), first.rung.name if first else None]
-    shown = [name for name in dict.fromkeys(filter(None, wanted)) if f"forecast/{name}" in examples]
+    examples, axis, shown = run.examples, run.axis, _shown(run, table)
     num_fields, num_axes = examples["truth"].shape[2], examples["truth"].ndim - 3
     has_members = any(row.rung.num_members > 1 for row in table.rows if row.rung.name in shown)
     for field in range(min(num_fields, MOST_FIELDS)):

@@ -72,7 +72,7 @@ def write_study_report(folder: Path) -> None:
     study = read_study(folder)
     lines, others, rungs = judged(study)
     probes = probe_table(study)
-    units = "probe vectors" if study.design.metric.protocol.startswith(PREFIX) else "test trajectories"
+    units = units_of(study)
     content = {
         "name": folder.resolve().name,
         "design": study.design,
@@ -98,6 +98,13 @@ def write_study_report(folder: Path) -> None:
     write_page(
         folder, "study_report", content, {"signed": signed, "written": written, "weights": describe_weights}
     )
+
+
+def units_of(study: StudyFolder) -> str:
+    """Return what a run has several values of the metric for."""
+    if study.design.metric.protocol.startswith(PREFIX):
+        return "probe vectors"
+    return "sets of images" if study.base.records[0].get("bench") == "images" else "test trajectories"
 
 
 def answers(
