@@ -62,6 +62,18 @@ def test_the_best_come_first_with_the_numbers_of_their_rows(shelf):
     assert ours.seconds == pytest.approx(made.stages["operator"].seconds + made.stages["corrector"].seconds)
 
 
+def test_the_best_are_drawn_and_a_reference_that_squeezes_them_is_not(shelf):
+    leaderboards = collect([shelf]).leaderboards
+    for each in leaderboards:
+        drawn = {trace.name.partition(" of ")[0] for trace in each.time.traces} if each.time else set()
+        assert "codec ceiling" not in drawn
+        assert drawn <= {entry.rung for entry in each.entries}
+        known = [entry for entry in each.entries if entry.ms_per_frame > 0 and entry.kind != "reference"]
+        assert len(each.cost.marks) >= len([entry for entry in known if 0 < entry.error.mean < np.inf])
+    first = next(each for each in leaderboards if each.entries[0].run.name == "kicked")
+    assert {"corrector", "operator"} <= {trace.name for trace in first.time.traces}
+
+
 def test_a_forecast_that_blew_up_is_last_and_a_long_board_ends(shelf, monkeypatch):
     from ups.studies import board
 

@@ -221,8 +221,15 @@ def _scored(
 
 
 def _drawn(leaderboard: Leaderboard) -> Leaderboard:
-    """Return a leaderboard with its plots; the curves are read from the rows of the best entries."""
-    entries, protocol = leaderboard.entries, leaderboard.protocol
+    """Return a leaderboard with its plots; the curves are read from the rows of the best entries.
+
+    A reference that is a hundred times better than all else would only squeeze it.
+    """
+    protocol = leaderboard.protocol
+    best = min((each.error.mean for each in leaderboard.entries if each.kind != "reference"), default=0.0)
+    entries = [
+        each for each in leaderboard.entries if each.kind != "reference" or each.error.mean > best / 100
+    ]
     several = len({entry.run for entry in entries}) > 1
 
     def name(entry: Entry) -> str:
