@@ -37,7 +37,7 @@ MOST_KILLS = 4
 
 
 class Work(NamedTuple):
-    """A command, and what it makes; `again` is what replaces it once a killed one has left its result."""
+    """A command, and what it makes."""
 
     words: tuple[str, ...]
     made: str

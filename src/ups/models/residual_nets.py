@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -64,10 +65,18 @@ class ResidualNet(nn.Module):
 class TokenMLPNet(nn.Module):
     """Residual layers that see one token alone, the same for all tokens but for a learned position."""
 
-    skips = True
-
-    def __init__(self, num_tokens: int, in_dim: int, out_dim: int, hidden_dim: int, depth: int) -> None:
+    def __init__(
+        self,
+        num_tokens: int,
+        in_dim: int,
+        out_dim: int,
+        hidden_dim: int,
+        depth: int,
+        join: Callable[[Tensor, Tensor], Tensor] = torch.add,
+    ) -> None:
+        """`join` makes the next features of those before a layer and of what the layer says."""
         super().__init__()
+        self.join = join
         self.lift = nn.Linear(in_dim, hidden_dim)
         self.positions = nn.Parameter(0.02 * torch.randn(num_tokens, hidden_dim))
         self.norms = nn.ModuleList(nn.LayerNorm(hidden_dim, elementwise_affine=False) for _ in range(depth))
@@ -81,15 +90,13 @@ class TokenMLPNet(nn.Module):
         """Return the output of every token."""
         x = self.lift(x) + self.positions
         for norm, modulation, layer in zip(self.norms, self.modulations, self.layers, strict=True):
-            change = layer(modulation(norm(x), condition))
-            x = x + change if self.skips else change
+            x = self.join(x, layer(modulation(norm(x), condition)))
         return self.head(x)
 
 
-class PlainMLPNet(TokenMLPNet):
-    """The same layers one after the other: none adds to what it is given."""
-
-    skips = False
+def forget(before: Tensor, said: Tensor) -> Tensor:
+    """Return what a layer says: nothing passes beside it."""
+    return said
 
 
 class CellNet(nn.Module):
@@ -165,7 +172,7 @@ class PlainMLP(TokenMLPSize):
 
     def build(self, grid: Grid, in_dim: int, out_dim: int) -> nn.Module:
         """Return the body."""
-        return PlainMLPNet(math.prod(grid.shape), in_dim, out_dim, self.hidden_dim, self.depth)
+        return TokenMLPNet(math.prod(grid.shape), in_dim, out_dim, self.hidden_dim, self.depth, join=forget)
 
 
 class SpectralLocal(SpectralLocalSize):

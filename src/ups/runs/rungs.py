@@ -265,8 +265,9 @@ class OperatorSpec(LawSpec):
         how = cast(Fit, self.training)
         if not any(p.requires_grad for p in cast(nn.Module, stepper.operator).parameters()):
             return None
-        losses = self.losses
-        residual = of_equation(self.equation, below.train.fields, self.cells) if self.equation else None
+        losses, residual = self.losses, None
+        if losses.physics and self.equation is not None:
+            residual = of_equation(self.equation, below.train.fields, self.cells)
         terms = losses.terms(stepper, residual)
         return Forecast(self.name, stepper, how.unroll, how.noise, terms, losses.warmup, losses.share)
 
